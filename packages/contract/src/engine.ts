@@ -1,0 +1,61 @@
+import { Type, type Static } from '@sinclair/typebox';
+import type { ErrorCode } from './errors.ts';
+import type { Field } from './field.ts';
+
+/**
+ * How a host and an engine talk. The engine is started as
+ * `node engine/main.js --bundle DIR --spool DIR --partition NAME [--socket PATH] [--listen HOST:PORT] [--access FILE] [--ops URL]`
+ * (`POTOROO_ENGINE_TOKEN` in the environment authenticates it to ops). Over the process channel, where there is one, go
+ * the messages below; everything else is HTTP on the socket or the port. SIGTERM drains and exits 0.
+ *
+ * - `--socket` is the trusted side: a Unix socket that only the host's user can open. Requests on it are not authenticated,
+ *   the host did that. `PUT /access` replaces the access list.
+ * - `--listen` and connections handed over by the host are the public side: a bearer token is needed when there is an
+ *   access list, and verified offline against it.
+ */
+export interface EngineReady {
+  type: 'ready';
+  pid: number;
+  models: EngineModelStatus[];
+  inputs: Field[];
+  outputs: Field[];
+}
+export interface EngineFailed {
+  type: 'failed';
+  code: ErrorCode;
+  message: string;
+}
+/** Sent with a socket handle: serve this connection, which a client opened on the deployment's port. */
+export interface EngineConnection {
+  type: 'connection';
+}
+/** The host's word that the engine should take no more connections, answer what it has, ship its spool and exit. Same as SIGTERM. */
+export interface EngineDrain {
+  type: 'drain';
+}
+export type EngineToHost = EngineReady | EngineFailed;
+export type HostToEngine = EngineConnection | EngineDrain;
+
+export interface EngineModelStatus {
+  name: string;
+  version: string;
+  sha: string;
+  status: 'Running' | 'Error';
+  message?: string;
+}
+
+/** Who may call an engine's public side: keys to verify tokens with, and the subjects (user ids) that are let in. */
+export const AccessListSchema = Type.Object({
+  issuer: Type.String(),
+  jwks: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
+  subjects: Type.Array(Type.String(), { description: 'User ids: members of the workspace and administrators.' }),
+});
+export type AccessList = Static<typeof AccessListSchema>;
+
+/** Exit codes of an engine, so that a host can tell a bad bundle from a crash. */
+export const engineExit = { ok: 0, badBundle: 3, loadFailed: 4, portTaken: 5 } as const;
+
+/** Answer to a shipped piece of spool: the row offset that ops wants next from this partition. */
+export interface ShipAnswer {
+  next: number;
+}

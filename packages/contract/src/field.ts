@@ -1,0 +1,23 @@
+import { Type, type Static } from '@sinclair/typebox';
+
+/** Element types of a column. `timestamp` is milliseconds since the epoch (UTC) in 64 bits; `bool` is one byte, 0 or 1. */
+export const elementTypes = [
+  'bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'float16', 'float32', 'float64', 'string', 'timestamp',
+] as const;
+export type ElementType = (typeof elementTypes)[number];
+export const ElementTypeSchema = Type.Union(elementTypes.map((t) => Type.Literal(t)), { $id: 'ElementType' });
+
+/**
+ * One column's type. `shape` is the shape of one row: `[]` a scalar, `[29]` a vector, `[3,224,224]` an image; -1 stands for
+ * a length that may differ from request to request (never from row to row: such a column has a list `items`).
+ */
+export const FieldSchema = Type.Object(
+  {
+    name: Type.String(),
+    type: Type.Unsafe<ElementType>(Type.Union(elementTypes.map((t) => Type.Literal(t)))),
+    shape: Type.Array(Type.Integer({ minimum: -1 }), { description: 'Shape of one row; -1 is a free dimension.' }),
+    nullable: Type.Optional(Type.Boolean()),
+  },
+  { description: 'One column of an input or output schema.' },
+);
+export type Field = Static<typeof FieldSchema>;

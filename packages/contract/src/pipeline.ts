@@ -1,0 +1,68 @@
+import { Type, type Static } from '@sinclair/typebox';
+import { FieldSchema } from './field.ts';
+
+/** Which model version a step runs. `version` is the model version's UUID. */
+export const ModelRefSchema = Type.Object({
+  name: Type.String(),
+  version: Type.String({ description: "The model version's UUID." }),
+});
+export type ModelRef = Static<typeof ModelRefSchema>;
+
+/** A step that runs one model on the previous step's output (the request, for the first step). */
+export const ModelStepSchema = Type.Object({ type: Type.Literal('model'), model: ModelRefSchema });
+
+/** A step takes a batch and gives a batch. */
+export const StepSchema = Type.Union([ModelStepSchema]);
+export type Step = Static<typeof StepSchema>;
+
+export const StepsSchema = Type.Array(StepSchema, { maxItems: 64, description: 'Run in order, each on the output of the one before.' });
+
+/** How one model version is run; the guide's `model.configure(...)`. */
+export const ModelConfigSchema = Type.Object({
+  tensorFields: Type.Optional(Type.Array(Type.String(), { description: "Names that replace the model's own input names, in order; as many as the model has inputs." })),
+  batchConfig: Type.Optional(Type.Literal('single', { description: 'Accept one row a request only.' })),
+  filterThreshold: Type.Optional(Type.Number()),
+  inputSchema: Type.Optional(Type.Array(FieldSchema)),
+  outputSchema: Type.Optional(Type.Array(FieldSchema)),
+});
+export type ModelConfig = Static<typeof ModelConfigSchema>;
+
+export const frameworks = ['onnx'] as const;
+export type Framework = (typeof frameworks)[number];
+export const architectures = ['x86', 'arm', 'power10'] as const;
+export type Architecture = (typeof architectures)[number];
+export const accelerators = ['none', 'cuda', 'jetson', 'openvino', 'rocm'] as const;
+export type Accelerator = (typeof accelerators)[number];
+
+/** One model of a bundle. `file` is relative to the bundle folder and content-addressed. */
+export const BundleModelSchema = Type.Object({
+  id: Type.Integer({ description: 'Model version id in ops; 0 outside ops.' }),
+  configId: Type.Integer({ description: 'Model config id in ops; 0 outside ops.' }),
+  name: Type.String(),
+  version: Type.String(),
+  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  framework: Type.String(),
+  fileName: Type.String(),
+  file: Type.String(),
+  config: ModelConfigSchema,
+});
+export type BundleModel = Static<typeof BundleModelSchema>;
+
+/**
+ * `pipeline.json` of a bundle: all an engine needs to serve one pipeline version, wherever it runs.
+ * Ids are those of ops, so that logs and status of every replica and edge can be told apart; a bundle written by hand may use 0.
+ */
+export const BundleSchema = Type.Object({
+  format: Type.Literal(1),
+  pipeline: Type.Object({
+    id: Type.Integer(),
+    name: Type.String(),
+    version: Type.String({ description: "The pipeline version's UUID." }),
+    versionId: Type.Integer(),
+    workspaceId: Type.Integer(),
+    deploymentId: Type.Integer(),
+  }),
+  steps: StepsSchema,
+  models: Type.Array(BundleModelSchema, { minItems: 1 }),
+});
+export type Bundle = Static<typeof BundleSchema>;

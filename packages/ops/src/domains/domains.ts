@@ -1,0 +1,183 @@
+/**
+ * What the domains offer to the adapters in `protocols/`. Nothing here knows HTTP, GraphQL or a client. Every method that
+ * takes an actor checks what that actor may do and throws a `PotorooError`: what an actor may not see is `*_not_found`,
+ * what they may see but not change is `forbidden`.
+ *
+ * Ids are integers as the Python client needs them (`id`), beside the UUIDs that people see (`version`). Times are Dates.
+ */
+import type {
+  AccessList, Accelerator, Architecture, DeploymentConfig, DeploymentState, EngineModelStatus, EngineState, Field, ModelConfig, Reason, Step,
+} from '@potoroo/contract';
+import type { Batch } from '@potoroo/batch';
+
+export type Role = 'user' | 'admin';
+/** Who acts: taken from a verified token. */
+export interface Actor { readonly id: string; readonly email: string; readonly role: Role }
+
+export interface PageQuery { limit?: number; cursor?: string }
+/** `cursor` is opaque; null on the last page. Newest first unless a method says otherwise. */
+export interface Page<T> { items: T[]; cursor: string | null }
+
+export interface User { id: string; email: string; username: string; role: Role; enabled: boolean; createdAt: Date }
+export interface Users {
+  create(actor: Actor, input: { email: string; username?: string; password: string; role: Role }): Promise<User>;
+  /** Any signed-in user may look others up: workspaces are shared by e-mail. */
+  list(actor: Actor, query?: PageQuery & { ids?: readonly string[]; email?: string }): Promise<Page<User>>;
+  get(actor: Actor, id: string): Promise<User>;
+  /** Administrators only; nobody can disable themselves or the last administrator. */
+  setEnabled(actor: Actor, id: string, enabled: boolean): Promise<User>;
+}
+
+/** The fields of an OpenID token answer that clients read; times in seconds. */
+export interface Tokens { accessToken: string; expiresIn: number; refreshToken: string; refreshExpiresIn: number }
+export interface Identity {
+  /** `username` is the username or the e-mail. @throws invalid_credentials, rate_limited */
+  passwordGrant(username: string, password: string): Promise<Tokens>;
+  refreshGrant(refreshToken: string): Promise<Tokens>;
+  /** Verifies an access token and that its user is still enabled. @throws unauthenticated */
+  actorOf(accessToken: string): Promise<Actor>;
+  jwks(): Promise<{ keys: Record<string, unknown>[] }>;
+  issuer(): string;
+  /** A token with which the engines of one deployment ship their spool. */
+  engineToken(deploymentId: number): Promise<string>;
+  /** @throws unauthenticated */
+  deploymentOf(engineToken: string): Promise<number>;
+}
+
+export interface Member { userId: string; role: 'owner' | 'collaborator' }
+export interface Workspace { id: number; name: string; archived: boolean; createdAt: Date; createdBy: string; members: Member[] }
+export interface Workspaces {
+  /** Workspaces the actor is in; administrators see all. `userId` narrows to those of one user. */
+  list(actor: Actor, query?: PageQuery & { userId?: string; name?: string }): Promise<Page<Workspace>>;
+  get(actor: Actor, id: number): Promise<Workspace>;
+  create(actor: Actor, input: { name: string }): Promise<Workspace>;
+  /** The actor's own workspace, `<email> - Default Workspace`; made on first use. */
+  defaultFor(actor: Actor): Promise<Workspace>;
+  setMember(actor: Actor, id: number, member: Member): Promise<Workspace>;
+  removeMember(actor: Actor, id: number, userId: string): Promise<Workspace>;
+  /** User ids that may use what is in a workspace: its members and every administrator. */
+  subjects(id: number): Promise<string[]>;
+}
+
+export type ModelStatus = 'uploading' | 'pending_load_native' | 'attempting_load_native' | 'pending_load_container' | 'attempting_load_container' | 'ready' | 'error';
+export interface ModelVersion {
+  id: number; modelId: number; workspaceId: number; name: string; version: string;
+  sha256: string; size: number; fileName: string; framework: string; runtime: string;
+  arch: Architecture; accel: Accelerator; visibility: 'private' | 'public';
+  status: ModelStatus; reason: Reason | null;
+  /** What the model itself declares, found when it was loaded once after the upload; null before. */
+  inputs: Field[] | null; outputs: Field[] | null;
+  /** As the client sent it and reads it back: python version, requirements and the like. */
+  conversion: Record<string, unknown>;
+  createdAt: Date; updatedAt: Date; createdBy: string;
+}
+export interface Model { id: number; workspaceId: number; name: string; ownerId: string; createdAt: Date; updatedAt: Date; versions: ModelVersion[] }
+export interface StoredModelConfig extends ModelConfig { id: number; modelVersionId: number; runtime: string; extra: Record<string, unknown> }
+export interface UploadInput {
+  workspaceId: number; name: string; fileName: string; framework: string;
+  arch?: Architecture; accel?: Accelerator; visibility?: 'private' | 'public';
+  inputSchema?: Field[]; outputSchema?: Field[]; conversion?: Record<string, unknown>;
+  /** Streamed to the blob store in constant memory. */
+  content: AsyncIterable<Uint8Array>;
+}
+export interface Models {
+  /**
+   * Stores the file, then loads it once in a child process. Resolves when that is decided or after a few seconds, whichever
+   * comes first: look at `status`. Uploading bytes that are the model's newest version already gives that version back.
+   */
+  upload(actor: Actor, input: UploadInput): Promise<ModelVersion>;
+  /** Models of a workspace (or all that the actor may see), each with its versions, newest first. */
+  list(actor: Actor, query?: PageQuery & { workspaceId?: number; name?: string }): Promise<Page<Model>>;
+  get(actor: Actor, id: number): Promise<Model>;
+  version(actor: Actor, versionId: number): Promise<ModelVersion>;
+  /** By name and UUID. */
+  versionByName(actor: Actor, name: string, version: string, workspaceId?: number): Promise<ModelVersion>;
+  /** Case-insensitive on names, versions, shas and file names; '' finds all. */
+  search(actor: Actor, query: PageQuery & { term: string; workspaceId?: number; createdAfter?: Date; createdBefore?: Date; ownerId?: string }): Promise<Page<ModelVersion>>;
+  configure(actor: Actor, versionId: number, config: ModelConfig, extra?: Record<string, unknown>): Promise<StoredModelConfig>;
+  /** The newest config, made with defaults when there is none. */
+  config(actor: Actor, versionId: number): Promise<StoredModelConfig>;
+  configById(actor: Actor, configId: number): Promise<StoredModelConfig>;
+  uploadLog(actor: Actor, versionId: number): Promise<string[]>;
+  remove(actor: Actor, versionId: number): Promise<void>;
+}
+
+export interface PipelineVersion { id: number; pipelineId: number; version: string; steps: Step[]; createdAt: Date; createdBy: string }
+export interface Pipeline { id: number; workspaceId: number; name: string; ownerId: string; createdAt: Date; updatedAt: Date; versions: PipelineVersion[]; deploymentId: number | null }
+export interface Pipelines {
+  /** Creates the pipeline, or returns the one of that name in the workspace; with steps, a new version is added unless the newest has the same. */
+  create(actor: Actor, input: { workspaceId: number; name: string; steps?: Step[] }): Promise<Pipeline>;
+  /** Always adds a version. @throws pipeline_invalid, model_not_found, model_not_ready */
+  addVersion(actor: Actor, pipelineId: number, steps: Step[]): Promise<PipelineVersion>;
+  list(actor: Actor, query?: PageQuery & { workspaceId?: number; name?: string; deployed?: boolean; term?: string }): Promise<Page<Pipeline>>;
+  get(actor: Actor, id: number): Promise<Pipeline>;
+  version(actor: Actor, versionId: number): Promise<PipelineVersion>;
+  versionByUuid(actor: Actor, version: string): Promise<PipelineVersion>;
+  remove(actor: Actor, id: number): Promise<void>;
+}
+
+export interface EngineStatus {
+  name: string; state: EngineState; reason: Reason | null; pipelineVersion: string; address: string | null;
+  pid: number | null; restarts: number; models: EngineModelStatus[]; startedAt: Date;
+}
+export interface Deployment {
+  id: number; pipelineId: number; pipelineName: string; workspaceId: number; pipelineVersionId: number;
+  config: DeploymentConfig;
+  /** What should be. */ wanted: 'running' | 'stopped';
+  /** Grows with each change of what should be; `observedGeneration` in the status says what the reconciler has reached. */
+  generation: number;
+  /** Port of the public side of its engines, kept for the life of the deployment. */
+  port: number | null;
+  createdAt: Date; updatedAt: Date;
+}
+export interface DeploymentStatus {
+  state: DeploymentState; reason: Reason | null; observedGeneration: number; pipelineVersion: string;
+  wantedReplicas: number; readyReplicas: number; engines: EngineStatus[];
+  /** Which limits hold by force here and which are only advice; one sentence each. */
+  limits: string[];
+}
+export interface Deployments {
+  /** Starts or updates the one deployment of a pipeline. Returns once what should be is stored; the reconciler does the rest. */
+  deploy(actor: Actor, input: { pipelineId: number; pipelineVersionId?: number; config?: DeploymentConfig }): Promise<Deployment>;
+  undeploy(actor: Actor, id: number): Promise<Deployment>;
+  get(actor: Actor, id: number): Promise<Deployment>;
+  list(actor: Actor, query?: PageQuery & { workspaceId?: number; pipelineId?: number }): Promise<Page<Deployment>>;
+  status(actor: Actor, id: number): Promise<DeploymentStatus>;
+  /** Yields the status at once and after every change, until `signal` aborts. */
+  watch(actor: Actor, id: number, signal: AbortSignal): AsyncIterable<DeploymentStatus>;
+  /** An engine to send an inference to; call `done` when answered. Waits a moment when one is about to be ready. @throws not_deployed, no_engine_ready */
+  route(actor: Actor, id: number, deadline: number): Promise<{ socketPath: string; done(): void }>;
+}
+
+/** Where an export stands: row offsets per partition. */
+export type LogCursor = Record<string, number>;
+export interface LogQuery {
+  pipelineId: number;
+  limit?: number;
+  /** desc = newest first. */ order?: 'asc' | 'desc';
+  start?: Date; end?: Date;
+  /** Continue from here (as `next` of the page before). */ cursor?: LogCursor;
+  pipelineVersion?: string; partition?: string;
+}
+export interface LogPage {
+  /** Flat columns `time`, `in.x`, `out.y`, `anomaly.count`, `metadata.*`; one schema a page. */
+  batch: Batch;
+  status: 'All' | 'RecordLimited' | 'ByteLimited' | 'SchemaChange';
+  next: LogCursor | null;
+}
+export interface Logs {
+  /**
+   * Takes frames of one partition as an engine spooled them; rows below the partition's next offset were here before and are
+   * skipped. Durable when it resolves. Returns the offset wanted next.
+   */
+  ingest(deploymentId: number, partition: string, frames: Uint8Array): Promise<number>;
+  read(actor: Actor, query: LogQuery): Promise<LogPage>;
+  /** First and next row offset of each partition of a pipeline. */
+  partitions(actor: Actor, pipelineId: number): Promise<Record<string, { start: number; end: number }>>;
+}
+
+export interface Domains {
+  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs;
+  /** Access list for the engines of a workspace. */
+  accessList(workspaceId: number): Promise<AccessList>;
+}
