@@ -4,7 +4,7 @@ import type { Field } from './field.ts';
 
 /**
  * How a host and an engine talk. The engine is started as
- * `node engine/main.js --bundle DIR --spool DIR --partition NAME [--socket PATH] [--listen HOST:PORT] [--access FILE] [--ops URL]`
+ * `node engine/main.js --bundle DIR --spool DIR --partition NAME [--socket PATH] [--listen HOST:PORT] [--access FILE] [--ops URL] [--memory BYTES] [--cpus N]`
  * (`POTOROO_ENGINE_TOKEN` in the environment authenticates it to ops). Over the process channel, where there is one, go
  * the messages below; everything else is HTTP on the socket or the port. SIGTERM drains and exits 0.
  *
@@ -33,7 +33,15 @@ export interface EngineConnection {
 export interface EngineDrain {
   type: 'drain';
 }
-export type EngineToHost = EngineReady | EngineFailed;
+/**
+ * That many connections which the host handed over have closed since the last such message; gathered, at most one message
+ * a turn of the event loop. By it the host knows which engine has the fewest open connections.
+ */
+export interface EngineConnectionsClosed {
+  type: 'closed';
+  count: number;
+}
+export type EngineToHost = EngineReady | EngineFailed | EngineConnectionsClosed;
 export type HostToEngine = EngineConnection | EngineDrain;
 
 export interface EngineModelStatus {
