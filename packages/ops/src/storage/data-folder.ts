@@ -1,0 +1,49 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { fromSystemError, PotorooError } from '@potoroo/contract';
+
+/** A data folder in use by this process. */
+export interface DataFolder {
+  readonly path: string;
+  release(): void;
+}
+
+/**
+ * Takes a data folder for this process alone. The lock is the operating system's, on a file held open, so that it ends with
+ * the process however that ends; `server.json` beside it only tells people who holds it.
+ * @throws data_dir_in_use, storage_full, storage_read_only
+ */
+export function takeDataFolder(path: string): DataFolder {
+  const holder = join(path, 'server.json');
+  let lock: Sqlite.Database | undefined;
+  try {
+    mkdirSync(path, { recursive: true });
+    lock = new Sqlite(join(path, 'server.lock'), { timeout: 0 });
+    lock.pragma('journal_mode = DELETE');
+    lock.exec('begin exclusive');
+    writeFileSync(holder, `${JSON.stringify({ pid: process.pid, since: new Date().toISOString() })}\n`);
+  } catch (error) {
+    lock?.close();
+    const code = String((error as { code?: unknown }).code);
+    if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
+      throw new PotorooError('data_dir_in_use', `The data folder ${path} is used by ${holderOf(holder)}. Stop that server, or set POTOROO_DATA_DIR to another folder.`);
+    }
+    if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY')) {
+      throw new PotorooError('storage_read_only', `The data folder ${path} cannot be written. Make it writable for this user, or set POTOROO_DATA_DIR to another folder.`, { cause: error });
+    }
+    if (code === 'SQLITE_FULL') throw new PotorooError('storage_full', `The data folder ${path} is on a full disk. Free space there.`, { cause: error });
+    throw fromSystemError(error, `Opening the data folder ${path}`);
+  }
+  const held = lock;
+  return { path, release: () => { held.close(); } };
+}
+
+function holderOf(file: string): string {
+  try {
+    const { pid, since } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number; since: string };
+    return `the server with process id ${pid}, started ${since}`;
+  } catch {
+    return 'another server that is just starting';
+  }
+}

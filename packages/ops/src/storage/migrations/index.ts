@@ -1,0 +1,16 @@
+import type { Migration } from '../migrate.ts';
+import { identity } from './0001_identity.ts';
+import { workspaces } from './0002_workspaces.ts';
+import { models } from './0003_models.ts';
+import { pipelines } from './0004_pipelines.ts';
+import { idempotency } from './0007_idempotency.ts';
+
+/** In the order they run. A migration that has been released is never changed; the next one has the next number. */
+export const migrations: Readonly<Record<string, Migration>> = {
+  '0001_identity': identity,
+  '0002_workspaces': workspaces,
+  '0003_models': models,
+  '0004_pipelines': pipelines,
+  // 0005 deployments, 0006 logs
+  '0007_idempotency': idempotency,
+};

@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { openBlobFolder } from './blobs.ts';
+import { createDatabase } from './database.ts';
+import { takeDataFolder } from './data-folder.ts';
+import { isForeignKeyViolation, isUniqueViolation } from './errors.ts';
+import { databases, type TestStorage } from './testing.ts';
+
+describe.each(databases)('database on $name', ({ open }) => {
+  let storage: TestStorage;
+  beforeAll(async () => { storage = await open(); });
+  afterAll(() => storage.close());
+
+  const user = (n: number) => ({ uuid: `u${n}`, email: `u${n}@ex.co`, username: `u${n}`, role: 'user' as const, enabled: 1 as const, passwordHash: 'x', createdAt: 1_700_000_000_123 });
+
+  test('big integers come back as numbers', async () => {
+    const row = await storage.db.insertInto('users').values(user(1)).returningAll().executeTakeFirstOrThrow();
+    expect(row.createdAt).toBe(1_700_000_000_123);
+    expect(row.id).toBe(1);
+  });
+
+  test('broken constraints are told apart', async () => {
+    const twice = await storage.db.insertInto('users').values(user(1)).execute().catch((error: unknown) => error);
+    expect(isUniqueViolation(twice)).toBe(true);
+    const orphan = await storage.db.insertInto('workspaceMembers').values({ workspaceId: 999, userUuid: 'u1', role: 'owner' }).execute().catch((error: unknown) => error);
+    expect(isForeignKeyViolation(orphan)).toBe(true);
+  });
+
+  test('opening again runs nothing twice, and leaves a newer version’s migrations alone', async () => {
+    await sql`insert into schema_migrations (name, ran_at) values ('9999_future', 1)`.execute(storage.db);
+    const again = await Promise.all([1, 2].map(() => createDatabase(storage)));
+    const rows = await sql<{ name: string }>`select name from schema_migrations order by name`.execute(storage.db);
+    expect(new Set(rows.rows.map((r) => r.name)).size).toBe(rows.rows.length);
+    expect(rows.rows.at(-1)?.name).toBe('9999_future');
+    await Promise.all(again.map((s) => s.close()));
+  });
+});
+
+test('a database that cannot be reached is a settings error', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'potoroo-test-'));
+  await expect(createDatabase({ dataDir, databaseUrl: 'postgres://nobody@127.0.0.1:1/none' })).rejects.toMatchObject({ code: 'settings_invalid', message: expect.stringContaining('DATABASE_URL') });
+  await rm(dataDir, { recursive: true });
+});
+
+describe('data folder', () => {
+  let dir: string;
+  beforeAll(async () => { dir = await mkdtemp(join(tmpdir(), 'potoroo-test-')); });
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+
+  test('two servers cannot share it; one that was killed does not hold it', async () => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', `
+      import { takeDataFolder } from ${JSON.stringify(new URL('../../dist/storage/data-folder.js', import.meta.url).href)};
+      takeDataFolder(${JSON.stringify(dir)}); console.log('held'); setInterval(() => {}, 1000);`], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(child.stdout, 'data');
+    expect(() => takeDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data_dir_in_use', message: expect.stringMatching(new RegExp(`process id ${child.pid},.*POTOROO_DATA_DIR`)) }));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const mine = takeDataFolder(dir);
+    expect(() => takeDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data_dir_in_use' }));
+    mine.release();
+    takeDataFolder(dir).release();
+  });
+
+  test('a file where the folder should be is a clear error', () => {
+    expect(() => takeDataFolder(join(dir, 'server.json', 'x'))).toThrow(expect.objectContaining({ name: 'PotorooError' }));
+  });
+});
+
+describe('blobs', () => {
+  let dir: string;
+  beforeAll(async () => { dir = await mkdtemp(join(tmpdir(), 'potoroo-test-')); });
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+  async function* chunks(...parts: Uint8Array[]) { yield* parts; }
+
+  test('the same bytes are one file, by their digest', async () => {
+    const blobs = await openBlobFolder(dir);
+    const bytes = randomBytes(100_000);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    expect(await blobs.put(chunks(bytes.subarray(0, 7), bytes.subarray(7)))).toEqual({ sha256, size: 100_000 });
+    expect(await blobs.put(chunks(bytes))).toEqual({ sha256, size: 100_000 });
+    const read: Buffer[] = [];
+    for await (const chunk of blobs.read(sha256)) read.push(chunk as Buffer);
+    expect(Buffer.concat(read).equals(bytes)).toBe(true);
+    await blobs.remove(sha256);
+    expect(await blobs.has(sha256)).toBe(false);
+  });
+
+  test('a sender that breaks off, or sends too much, leaves nothing behind', async () => {
+    const blobs = await openBlobFolder(dir);
+    async function* broken() { yield Buffer.from('x'); throw new Error('gone'); }
+    await expect(blobs.put(broken())).rejects.toThrow('gone');
+    await expect(blobs.put(chunks(Buffer.alloc(11)), 10)).rejects.toMatchObject({ code: 'body_too_large' });
+    expect(await readdir(join(dir, 'incoming'))).toEqual([]);
+  });
+
+  test('a name that is not a digest never becomes a path', async () => {
+    const blobs = await openBlobFolder(dir);
+    expect(() => blobs.path('../../etc/passwd')).toThrow('not a SHA-256');
+  });
+});
