@@ -1,0 +1,19 @@
+import { availableParallelism } from 'node:os';
+import { defineConfig } from 'vitest/config';
+
+/** `npm test` runs `unit`; each heavy suite has its own command and installs what it needs (see CONTRIBUTING.md). */
+const suites = {
+  unit: { include: ['packages/*/src/**/*.test.ts', 'tests/*.test.ts'], testTimeout: 30_000 },
+  client: { include: ['tests/python-client/**/*.test.ts'], testTimeout: 300_000 },
+  load: { include: ['tests/load/**/*.test.ts'], testTimeout: 900_000 },
+};
+
+export default defineConfig({
+  test: {
+    // Many tests start real servers and engines: one worker a core, never more.
+    maxWorkers: Math.max(1, Math.min(4, availableParallelism())),
+    projects: Object.entries(suites).map(([name, { include, testTimeout }]) => ({
+      test: { name, include, testTimeout, hookTimeout: testTimeout, pool: 'forks' as const },
+    })),
+  },
+});
