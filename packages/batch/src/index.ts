@@ -1,5 +1,6 @@
 export * from './batch.ts';
-export * from './columns.ts';
+export { concat, slice } from './columns.ts';
+export { select } from './select.ts';
 export * from './conform.ts';
 export { decodeRecords, decodeDictionary } from './json/decode.ts';
 export { decodeLoose } from './json/loose.ts';

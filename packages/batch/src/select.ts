@@ -1,0 +1,38 @@
+import type { Batch } from './batch.ts';
+
+/**
+ * The columns that a `dataset` and a `dataset_exclude` ask for. A name is a dataset (`time`, `in`, `out`, `anomaly`,
+ * `metadata`, `out_<model>` of one challenger, `out_` of all of them) or goes deeper (`out.variable`); `*` is everything but
+ * `metadata`. The deeper name wins (`metadata.elapsed` is kept where `metadata` is excluded); of two equally deep ones the
+ * exclude wins. No includes at all mean `*`. Names that match nothing are ignored.
+ */
+export function select(batch: Batch, include: readonly string[], exclude: readonly string[]): Batch {
+  const wanted = include.length === 0 ? everything : include;
+  if (exclude.length === 0 && wanted.includes('*') && !batch.columns.some((c) => isMetadata(c.name))) return batch;
+  const columns = batch.columns.filter((c) => depth(wanted, c.name) > depth(exclude, c.name));
+  return { rows: batch.rows, columns };
+}
+
+const everything = ['*'];
+
+function isMetadata(name: string): boolean {
+  return name === 'metadata' || name.startsWith('metadata.');
+}
+
+/** How deep the deepest of these names that covers the column goes; -1 where none does. */
+function depth(names: readonly string[], column: string): number {
+  let best = -1;
+  for (const asked of names) {
+    // The guide writes `meta` as well.
+    const name = asked === 'meta' ? 'metadata' : asked;
+    if (name === '*') {
+      if (!isMetadata(column)) best = Math.max(best, 0);
+    } else if (covers(name, column)) best = Math.max(best, name.split('.').length);
+  }
+  return best;
+}
+
+function covers(name: string, column: string): boolean {
+  if (name === 'out_') return column.startsWith('out_');
+  return column.startsWith(name) && (column.length === name.length || column[name.length] === '.');
+}
