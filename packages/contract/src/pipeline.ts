@@ -17,6 +17,11 @@ export type Step = Static<typeof StepSchema>;
 
 export const StepsSchema = Type.Array(StepSchema, { maxItems: 64, description: 'Run in order, each on the output of the one before.' });
 
+/** Every model that steps run, in their order. */
+export function modelsOf(steps: readonly Step[]): ModelRef[] {
+  return steps.map((step) => step.model);
+}
+
 /** How one model version is run; the guide's `model.configure(...)`. */
 export const ModelConfigSchema = Type.Object({
   tensorFields: Type.Optional(Type.Array(Type.String(), { description: "Names that replace the model's own input names, in order; as many as the model has inputs." })),
