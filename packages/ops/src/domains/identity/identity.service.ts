@@ -1,0 +1,161 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { calculateJwkThumbprint, decodeProtectedHeader, errors, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
+import { PotorooError } from '@potoroo/contract';
+import type { Kysely } from 'kysely';
+import type { Database } from '../../storage/database.ts';
+import { json, parsed } from '../../storage/values.ts';
+import type { Actor, Identity, Tokens } from '../domains.ts';
+import { nobodysHash, passwordMatches } from '../users/passwords.ts';
+import { UserStore, type UserRow } from '../users/users.store.ts';
+import { Attempts } from './attempts.ts';
+import { IdentityStore } from './identity.store.ts';
+
+export interface IdentityOptions {
+  readonly issuer: string;
+  /** Seconds. */
+  readonly accessTokenLifetime: number;
+  /** Seconds. */
+  readonly refreshTokenLifetime: number;
+  readonly clock: () => number;
+}
+
+interface Key { readonly kid: string; readonly publicJwk: JWK; readonly sign: CryptoKey; readonly verify: CryptoKey }
+
+const algorithm = 'ES256';
+const audience = 'potoroo';
+const engineAudience = 'potoroo-engine';
+/** A refresh token may be used again this shortly after, for a client whose answer was lost on the way. */
+const retryMs = 10_000;
+
+/** The built-in OpenID issuer: short-lived signed access tokens, refresh tokens that are used once. */
+export class IdentityService implements Identity {
+  readonly #store: IdentityStore;
+  readonly #users: UserStore;
+  readonly #options: IdentityOptions;
+  readonly #attempts: Attempts;
+  #keys: Promise<Key[]> | undefined;
+
+  constructor(db: Kysely<Database>, options: IdentityOptions) {
+    this.#store = new IdentityStore(db);
+    this.#users = new UserStore(db);
+    this.#options = options;
+    this.#attempts = new Attempts(options.clock);
+  }
+
+  async passwordGrant(username: string, password: string, address = ''): Promise<Tokens> {
+    this.#attempts.check(username, address);
+    const user = await this.#users.byLogin(username);
+    const right = await passwordMatches(password.slice(0, 1024), user?.passwordHash ?? nobodysHash);
+    if (user === undefined || !right || user.enabled !== 1) {
+      this.#attempts.failed(username, address);
+      throw new PotorooError('invalid_credentials', 'The username or password is wrong, or the user is disabled.');
+    }
+    this.#attempts.succeeded(username, address);
+    return this.#issue(user, randomUUID());
+  }
+
+  async refreshGrant(refreshToken: string): Promise<Tokens> {
+    const ended = new PotorooError('invalid_credentials', 'The refresh token is unknown, used or expired: sign in again.');
+    const now = this.#options.clock();
+    const token = await this.#store.refreshToken(sha256(refreshToken));
+    if (token === undefined || token.expiresAt <= now) throw ended;
+    const first = await this.#store.use(token.id, now);
+    if (!first) {
+      const usedAt = token.usedAt ?? now;
+      if (now - usedAt > retryMs) {
+        // Somebody holds a copy. Which of the two is the thief cannot be told, so both have to sign in.
+        await this.#store.endFamily(token.family);
+        throw ended;
+      }
+    }
+    const user = await this.#users.byUuid(token.userUuid);
+    if (user === undefined || user.enabled !== 1) throw ended;
+    return this.#issue(user, token.family);
+  }
+
+  async actorOf(accessToken: string): Promise<Actor> {
+    const { sub } = await this.#verify(accessToken, audience);
+    const user = await this.#users.byUuid(sub);
+    if (user === undefined || user.enabled !== 1) throw new PotorooError('unauthenticated', 'The user of this token does not exist or is disabled.');
+    return { id: user.uuid, email: user.email, role: user.role };
+  }
+
+  async jwks(): Promise<{ keys: Record<string, unknown>[] }> {
+    return { keys: (await this.#loadKeys()).map((key) => ({ ...key.publicJwk })) };
+  }
+
+  issuer(): string {
+    return this.#options.issuer;
+  }
+
+  /** Without an end: an engine may run for as long as it likes, and all it can do with this is add to one deployment's log. */
+  engineToken(deploymentId: number): Promise<string> {
+    return this.#sign({}, String(deploymentId), engineAudience);
+  }
+
+  async deploymentOf(engineToken: string): Promise<number> {
+    return Number((await this.#verify(engineToken, engineAudience)).sub);
+  }
+
+  async #issue(user: UserRow, family: string): Promise<Tokens> {
+    const { accessTokenLifetime, refreshTokenLifetime, clock } = this.#options;
+    const now = clock();
+    const refreshToken = randomBytes(32).toString('base64url');
+    await this.#store.addRefreshToken({ family, hash: sha256(refreshToken), userUuid: user.uuid, expiresAt: now + refreshTokenLifetime * 1000 }, now);
+    const claims = { email: user.email, preferred_username: user.username, role: user.role, typ: 'Bearer', exp: Math.floor(now / 1000) + accessTokenLifetime };
+    return { accessToken: await this.#sign(claims, user.uuid, audience), expiresIn: accessTokenLifetime, refreshToken, refreshExpiresIn: refreshTokenLifetime };
+  }
+
+  async #sign(claims: JWTPayload, subject: string, aud: string): Promise<string> {
+    const key = (await this.#loadKeys()).at(-1) as Key;
+    return new SignJWT({ ...claims, jti: randomUUID() }).setProtectedHeader({ alg: algorithm, kid: key.kid, typ: 'JWT' })
+      .setSubject(subject).setAudience(aud).setIssuer(this.#options.issuer).setIssuedAt(Math.floor(this.#options.clock() / 1000)).sign(key.sign);
+  }
+
+  async #verify(token: string, aud: string): Promise<{ sub: string }> {
+    try {
+      const { kid } = decodeProtectedHeader(token);
+      const key = await this.#keyNamed(kid);
+      const { payload } = await jwtVerify(token, key.verify, {
+        algorithms: [algorithm], audience: aud, issuer: this.#options.issuer, currentDate: new Date(this.#options.clock()), requiredClaims: aud === audience ? ['sub', 'exp'] : ['sub'],
+      });
+      return { sub: payload.sub as string };
+    } catch (error) {
+      if (!(error instanceof errors.JOSEError) && !(error instanceof TypeError)) throw error;
+      const why = error instanceof errors.JWTExpired ? 'The access token has expired: renew it or sign in again.' : 'The access token is not one that this server gave out: sign in again.';
+      throw new PotorooError('unauthenticated', why);
+    }
+  }
+
+  async #keyNamed(kid: string | undefined): Promise<Key> {
+    const named = (keys: Key[]) => keys.find((key) => key.kid === kid);
+    const known = named(await this.#loadKeys());
+    if (known !== undefined) return known;
+    throw new errors.JWKSNoMatchingKey();
+  }
+
+  /** All keys that tokens may be signed with; the last one signs. The first start of a database makes one. */
+  #loadKeys(): Promise<Key[]> {
+    this.#keys ??= this.#readKeys().catch((error: unknown) => {
+      this.#keys = undefined;
+      throw error;
+    });
+    return this.#keys;
+  }
+
+  async #readKeys(): Promise<Key[]> {
+    if ((await this.#store.keys()).length === 0) {
+      const pair = await generateKeyPair(algorithm, { extractable: true });
+      const publicJwk = await exportJWK(pair.publicKey);
+      const kid = await calculateJwkThumbprint(publicJwk);
+      await this.#store.addKey({ kid, privateJwk: json(await exportJWK(pair.privateKey)), publicJwk: json({ ...publicJwk, kid, alg: algorithm, use: 'sig' }), createdAt: this.#options.clock() });
+    }
+    return Promise.all((await this.#store.keys()).map(async (row) => {
+      const publicJwk = parsed<JWK>(row.publicJwk);
+      const [sign, verify] = await Promise.all([importJWK(parsed<JWK>(row.privateJwk), algorithm), importJWK(publicJwk, algorithm)]) as [CryptoKey, CryptoKey];
+      return { kid: row.kid, publicJwk, sign, verify };
+    }));
+  }
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

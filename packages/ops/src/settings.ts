@@ -1,0 +1,68 @@
+import { resolve } from 'node:path';
+import { Type, type Static, type TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { PotorooError, type ErrorField } from '@potoroo/contract';
+
+/** One setting: its environment variable, and the schema whose description and default the documentation prints. */
+const setting = <T extends TSchema>(env: string, schema: T): T => ({ ...schema, env });
+
+/** All settings of ops. Each is read from its environment variable once, at start; an empty variable counts as not set. */
+export const SettingsSchema = Type.Object({
+  host: setting('POTOROO_HOST', Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on; `0.0.0.0` for every network.' })),
+  port: setting('POTOROO_PORT', Type.Integer({ default: 8080, minimum: 0, maximum: 65535, description: 'Port to listen on; 0 takes a free one.' })),
+  publicUrl: setting('POTOROO_PUBLIC_URL', Type.Optional(Type.String({ pattern: '^https?://[^\\s/]+(/[^\\s]*)?$', description: 'Address that clients reach this server under, when it is not `http://<host>:<port>`. It names the token issuer.' }))),
+  dataDir: setting('POTOROO_DATA_DIR', Type.String({ default: '.potoroo', minLength: 1, description: 'Folder for the database, model files, logs and what running engines need.' })),
+  databaseUrl: setting('DATABASE_URL', Type.Optional(Type.String({ pattern: '^postgres(ql)?://', description: 'Postgres to keep the metadata in, as `postgres://user:password@host/database`; SQLite in the data folder when not set.' }))),
+  adminEmail: setting('POTOROO_ADMIN_EMAIL', Type.String({ default: 'admin@potoroo.local', pattern: '^[^\\s@]+@[^\\s@]+$', description: 'E-mail of the administrator that the first start creates.' })),
+  adminPassword: setting('POTOROO_ADMIN_PASSWORD', Type.Optional(Type.String({ minLength: 8, maxLength: 256, description: 'Password of that administrator; when not set, one is generated and written to `admin.json` in the data folder, readable only by its owner.' }))),
+  logLevel: setting('LOG_LEVEL', Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'silent'].map((level) => Type.Literal(level)), { default: 'info', description: 'How much ops writes to its own log: `trace`, `debug`, `info`, `warn`, `error` or `silent`.' })),
+  maxUploadBytes: setting('POTOROO_MAX_UPLOAD_BYTES', Type.Integer({ default: 68_719_476_736, minimum: 1, description: 'Largest model file taken, in bytes.' })),
+  maxInferenceBytes: setting('POTOROO_MAX_INFERENCE_BYTES', Type.Integer({ default: 268_435_456, minimum: 1, description: 'Largest inference request passed on to an engine, in bytes.' })),
+  modelLoadTimeout: setting('POTOROO_MODEL_LOAD_TIMEOUT', Type.Integer({ default: 120, minimum: 1, maximum: 3600, description: 'Seconds that an uploaded model may take to load once before it counts as unusable.' })),
+  modelLoads: setting('POTOROO_MODEL_LOADS', Type.Integer({ default: 2, minimum: 1, maximum: 64, description: 'Uploaded models that are test-loaded at the same time.' })),
+  accessTokenLifetime: setting('POTOROO_ACCESS_TOKEN_LIFETIME', Type.Integer({ default: 900, minimum: 30, maximum: 86_400, description: 'Seconds that an access token is valid; clients renew it on their own.' })),
+  refreshTokenLifetime: setting('POTOROO_REFRESH_TOKEN_LIFETIME', Type.Integer({ default: 604_800, minimum: 60, maximum: 31_536_000, description: 'Seconds after which an unused sign-in ends.' })),
+  drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),
+});
+export type Settings = Static<typeof SettingsSchema>;
+
+const entries = Object.entries(SettingsSchema.properties) as unknown as [keyof Settings, TSchema & { env: string }][];
+
+/** @throws settings_invalid naming every setting that is wrong, its value and what would be right. */
+export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const fields: ErrorField[] = [];
+  const found: Partial<Record<keyof Settings, unknown>> = {};
+  for (const [name, schema] of entries) {
+    const text = env[schema.env];
+    const value = text === undefined || text === '' ? schema['default'] : Value.Convert(schema, text);
+    if (value === undefined) continue;
+    if (Value.Check(schema, value)) found[name] = value;
+    else fields.push({ field: schema.env, message: `${secret(schema.env) ? 'its value' : JSON.stringify(text)} is not right: ${ruleOf(schema)}` });
+  }
+  if (fields.length > 0) throw new PotorooError('settings_invalid', fields.map((f) => `${f.field}: ${f.message}`).join(' '), { fields });
+  const settings = found as Settings;
+  return { ...settings, dataDir: resolve(settings.dataDir) };
+}
+
+/** Base URL that clients use, without a slash at the end. */
+export function publicUrlOf(settings: Settings): string {
+  const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
+  return (settings.publicUrl ?? `http://${host}:${settings.port}`).replace(/\/+$/, '');
+}
+
+/** The page `docs/settings.md`; a test keeps the file the same as this. */
+export function settingsPage(): string {
+  const rows = entries.map(([, s]) => `| \`${s.env}\` | ${s['default'] === undefined ? '' : `\`${String(s['default'])}\``} | ${s.description ?? ''} |`);
+  return ['# Settings', '', 'Read from the environment once, at start. A value that is not right stops the start with a message that names it.', '', '| variable | default | what it does |', '|---|---|---|', ...rows, ''].join('\n');
+}
+
+/** Values that must not show up in a message. */
+const secret = (env: string): boolean => env === 'POTOROO_ADMIN_PASSWORD' || env === 'DATABASE_URL';
+
+function ruleOf(schema: TSchema & { env: string }): string {
+  if (schema['minimum'] !== undefined) return `use a whole number from ${schema['minimum']}${schema['maximum'] === undefined ? '' : ` to ${schema['maximum']}`}.`;
+  if (schema['anyOf'] !== undefined) return `use one of ${(schema['anyOf'] as { const: string }[]).map((o) => o.const).join(', ')}.`;
+  if (schema['minLength'] !== undefined && schema['maxLength'] !== undefined) return `use ${schema['minLength']} to ${schema['maxLength']} characters.`;
+  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.' };
+  return shapes[schema.env] ?? 'use a text that is not empty.';
+}
