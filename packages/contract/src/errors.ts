@@ -50,6 +50,7 @@ export const errorCodes = {
   not_deployed: { status: 404, title: 'The pipeline is not deployed' },
   no_engine_ready: { status: 503, title: 'No engine is ready' },
   engine_lost: { status: 502, title: 'The engine stopped while it worked on this request' },
+  unreachable: { status: 502, title: 'The server does not answer' },
   // deployment states
   engine_start_failed: { status: 500, title: 'The engine did not start' },
   engine_start_timeout: { status: 500, title: 'The engine did not become ready in time' },
