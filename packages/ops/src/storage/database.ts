@@ -11,10 +11,11 @@ import type { UserTables } from '../domains/users/users.store.ts';
 import type { WorkspaceTables } from '../domains/workspaces/workspaces.store.ts';
 import type { ModelTables } from '../domains/models/models.store.ts';
 import type { PipelineTables } from '../domains/pipelines/pipelines.store.ts';
+import type { DeploymentTables } from '../domains/deployments/deployments.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, IdempotencyTables {}
+export interface Database extends IdentityTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {

@@ -1,0 +1,193 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { engineExit, type EngineModelStatus, type EngineToHost, type HostToEngine, type Reason } from '@potoroo/contract';
+import type { EngineExit, EngineSpec, EngineView } from '../host.ts';
+import { residentBytes, signal } from './orphans.ts';
+import { Tail } from './tail.ts';
+
+export interface EngineProcessOptions {
+  readonly command: readonly string[];
+  readonly socketPath: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: () => number;
+  /** How long a drain may take before the engine is killed. */
+  readonly drainMs: number;
+  readonly onLine: (line: string) => void;
+  /** It became ready or exited. */
+  readonly onChange: () => void;
+  /** A connection that was meant for this engine and did not reach it. */
+  readonly onReturned: (socket: Socket) => void;
+  readonly onExit: () => void;
+}
+
+/** One engine as a child process: its phase, its connections and how it ended. */
+export class EngineProcess {
+  readonly spec: EngineSpec;
+  readonly socketPath: string;
+  /** Connections handed over and not known to be closed; inferences that ops has sent and not seen answered. */
+  connections = 0;
+  inferences = 0;
+  readonly #options: EngineProcessOptions;
+  readonly #child: ChildProcess;
+  readonly #tail: Tail;
+  readonly #startedAt: number;
+  #readyAt: number | null = null;
+  #models: EngineModelStatus[] = [];
+  #draining = false;
+  #drainSent = false;
+  #drainTimer: NodeJS.Timeout | null = null;
+  #said: Reason | null = null;
+  #killed: { reason: Reason | null } | null = null;
+  #exit: EngineExit | null = null;
+  /** Handed over, and possibly still in our hands: the channel sends one handle at a time. */
+  #given: Socket[] = [];
+
+  constructor(spec: EngineSpec, options: EngineProcessOptions) {
+    this.spec = spec;
+    this.socketPath = options.socketPath;
+    this.#options = options;
+    this.#startedAt = options.clock();
+    this.#tail = new Tail(options.onLine);
+    const [file = process.execPath, ...args] = options.command;
+    // A process group of its own: Ctrl-C in the terminal reaches ops alone, which then drains its engines in order.
+    this.#child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true, env: options.env });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => this.#tail.add(text));
+    this.#child.on('message', (message) => this.#heard(message as EngineToHost));
+    this.#child.on('error', (error) => this.#failed(error));
+    this.#child.on('disconnect', () => this.#disconnected());
+    // 'close' comes after 'exit' and the end of both streams, so that the reason has the last lines.
+    this.#child.on('close', (code, name) => this.#ended(code, name));
+    // What it started may outlive it and hold its streams open for ever.
+    this.#child.on('exit', () => this.#killGroup());
+  }
+
+  get pid(): number | null {
+    return this.#child.pid ?? null;
+  }
+
+  get phase(): EngineView['phase'] {
+    if (this.#exit !== null) return 'exited';
+    if (this.#draining) return 'draining';
+    return this.#readyAt === null ? 'starting' : 'ready';
+  }
+
+  view(): EngineView {
+    const { name, revision, slot, spool } = this.spec;
+    return {
+      name, revision, slot, spool, phase: this.phase, startedAt: this.#startedAt, readyAt: this.#readyAt,
+      exit: this.#exit, pid: this.pid, models: this.#models, log: this.#tail.show(),
+    };
+  }
+
+  give(socket: Socket): void {
+    this.#given = this.#given.filter(stillOurs);
+    this.#given.push(socket);
+    this.connections += 1;
+    this.#send({ type: 'connection' }, socket);
+  }
+
+  /** `engine.done` is called for every inference that ops has sent it; a drain waits for those first. */
+  begin(): () => void {
+    this.inferences += 1;
+    let open = true;
+    return () => {
+      if (!open) return;
+      open = false;
+      this.inferences -= 1;
+      if (this.#draining && this.inferences === 0) this.#sendDrain();
+    };
+  }
+
+  drain(): void {
+    if (this.#draining || this.#exit !== null) return;
+    // Nobody has been sent to an engine that was never ready.
+    if (this.#readyAt === null) return this.kill(null);
+    this.#draining = true;
+    this.#drainTimer = setTimeout(() => this.kill(null), this.#options.drainMs);
+    // An inference that was given this engine's address may not have reached it yet, and must find it open.
+    if (this.inferences === 0) this.#sendDrain();
+    else setTimeout(() => this.#sendDrain(), this.#options.drainMs / 2).unref();
+  }
+
+  kill(reason: Reason | null): void {
+    if (this.#exit !== null || this.#killed !== null) return;
+    this.#killed = { reason };
+    this.#killGroup();
+  }
+
+  /** Kills it when it is over its memory limit. */
+  watch(): void {
+    if (this.#exit !== null || this.pid === null) return;
+    const resident = residentBytes(this.pid);
+    if (resident === null || resident <= this.spec.limits.memory) return;
+    const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+    this.kill({ code: 'engine_out_of_memory', message: `Engine ${this.spec.name} used ${mebibytes(resident)} of memory, more than its limit of ${mebibytes(this.spec.limits.memory)}: raise the memory of the deployment config.` });
+  }
+
+  #sendDrain(): void {
+    if (this.#drainSent || this.#exit !== null) return;
+    this.#drainSent = true;
+    this.#send({ type: 'drain' });
+  }
+
+  #send(message: HostToEngine, socket?: Socket): void {
+    // A failed send shows as the end of the process, where what was given to it is looked after.
+    if (this.#child.connected) this.#child.send(message, socket, () => {});
+  }
+
+  #heard(message: EngineToHost): void {
+    switch (message.type) {
+      case 'ready':
+        if (this.#readyAt !== null) return;
+        this.#readyAt = this.#options.clock();
+        this.#models = message.models;
+        return this.#options.onChange();
+      case 'failed':
+        this.#said = { code: message.code, message: message.message };
+        return;
+      case 'closed':
+        this.connections = Math.max(0, this.connections - message.count);
+    }
+  }
+
+  #disconnected(): void {
+    // Draining engines may close the channel when they are nearly done; any other has lost its mind.
+    if (this.#draining || this.#exit !== null) return;
+    setTimeout(() => {
+      if (this.#child.exitCode === null && this.#child.signalCode === null) this.#killGroup();
+    }, 1_000).unref();
+  }
+
+  #failed(error: Error): void {
+    if (this.#child.pid !== undefined) return;
+    this.#said = { code: 'engine_start_failed', message: `Engine ${this.spec.name} could not be started: ${error.message}.` };
+    this.#ended(null, null);
+  }
+
+  #ended(code: number | null, name: NodeJS.Signals | null): void {
+    if (this.#exit !== null) return;
+    if (this.#drainTimer !== null) clearTimeout(this.#drainTimer);
+    const asked = this.#draining || this.#killed?.reason === null;
+    const reason = this.#killed?.reason ?? this.#said ?? {
+      code: 'engine_crashed',
+      message: `Engine ${this.spec.name} ${name === null ? `exited with code ${code}` : `was ended by ${name}`}${this.#readyAt === null ? ' before it was ready' : ''}.`,
+    };
+    const refused = code === engineExit.badBundle || code === engineExit.loadFailed;
+    const permanent = !asked && this.#readyAt === null && (refused || this.#killed?.reason != null);
+    this.#exit = { at: this.#options.clock(), reason: { ...reason, log: this.#tail.show() }, permanent, asked };
+    this.connections = 0;
+    const returned = this.#given.filter(stillOurs);
+    this.#given = [];
+    this.#options.onExit();
+    for (const socket of returned) this.#options.onReturned(socket);
+    this.#options.onChange();
+  }
+
+  /** The engine and whatever it started. */
+  #killGroup(): void {
+    if (this.#child.pid !== undefined) signal(-this.#child.pid, 'SIGKILL');
+  }
+}
+
+/** A socket that was handed over has no address any more. */
+const stillOurs = (socket: Socket): boolean => !socket.destroyed && 'port' in socket.address();
