@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync, type ReadStream } from 'node:fs';
-import { access, mkdir, open, rename, rm } from 'node:fs/promises';
+import { createReadStream, existsSync, statSync, unlinkSync, utimesSync, type ReadStream } from 'node:fs';
+import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
 
@@ -14,8 +14,11 @@ export interface Blobs {
   /** Where the file of a blob is, for those who read it in place. It exists once `put` has resolved. */
   path(sha256: string): string;
   read(sha256: string): ReadStream;
-  remove(sha256: string): Promise<void>;
+  /** Removes what `keep` does not want, but nothing that was put less than an hour ago. Gives how many went. */
+  sweep(keep: (sha256: string) => Promise<boolean>, now: number): Promise<number>;
 }
+
+const restMs = 3_600_000;
 
 /** Blobs in a folder: `<folder>/ab/cdef...`, written aside first and renamed when whole. */
 export async function openBlobFolder(folder: string): Promise<Blobs> {
@@ -37,7 +40,7 @@ export async function openBlobFolder(folder: string): Promise<Blobs> {
     try {
       const blob = await write(aside, content, limitBytes);
       const target = path(blob.sha256);
-      if (existsSync(target)) {
+      if (renewed(target)) {
         await rm(aside);
       } else {
         await mkdir(dirname(target), { recursive: true });
@@ -54,13 +57,38 @@ export async function openBlobFolder(folder: string): Promise<Blobs> {
     }
   }
 
+  async function sweep(keep: (sha256: string) => Promise<boolean>, now: number): Promise<number> {
+    let removed = 0;
+    for (const prefix of (await readdir(folder)).filter((name) => /^[0-9a-f]{2}$/.test(name))) {
+      for (const name of await readdir(join(folder, prefix))) {
+        if (!(await keep(prefix + name)) && removeIfOlder(join(folder, prefix, name), now - restMs)) removed += 1;
+      }
+    }
+    return removed;
+  }
+
   return {
     put,
     path,
     has: (sha256) => access(path(sha256)).then(() => true, () => false),
     read: (sha256) => createReadStream(path(sha256)),
-    remove: (sha256) => rm(path(sha256), { force: true }),
+    sweep,
   };
+}
+
+/** Whether the file is there; makes it count as just put. In one turn, so that a sweep comes before or after. */
+function renewed(file: string): boolean {
+  if (!existsSync(file)) return false;
+  const now = new Date();
+  utimesSync(file, now, now);
+  return true;
+}
+
+/** In one turn, for the same reason. */
+function removeIfOlder(file: string, time: number): boolean {
+  if (!existsSync(file) || statSync(file).mtimeMs >= time) return false;
+  unlinkSync(file);
+  return true;
 }
 
 async function write(file: string, content: AsyncIterable<Uint8Array>, limitBytes: number): Promise<Blob> {

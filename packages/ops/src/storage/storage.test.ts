@@ -87,8 +87,6 @@ describe('blobs', () => {
     const read: Buffer[] = [];
     for await (const chunk of blobs.read(sha256)) read.push(chunk as Buffer);
     expect(Buffer.concat(read).equals(bytes)).toBe(true);
-    await blobs.remove(sha256);
-    expect(await blobs.has(sha256)).toBe(false);
   });
 
   test('a sender that breaks off, or sends too much, leaves nothing behind', async () => {
@@ -97,6 +95,16 @@ describe('blobs', () => {
     await expect(blobs.put(broken())).rejects.toThrow('gone');
     await expect(blobs.put(chunks(Buffer.alloc(11)), 10)).rejects.toMatchObject({ code: 'body_too_large' });
     expect(await readdir(join(dir, 'incoming'))).toEqual([]);
+  });
+
+  test('a sweep takes what nobody wants, and spares what was just put', async () => {
+    const blobs = await openBlobFolder(dir);
+    const wanted = await blobs.put(chunks(randomBytes(9)));
+    const unwanted = await blobs.put(chunks(randomBytes(9)));
+    const keep = async (sha256: string) => sha256 === wanted.sha256;
+    expect(await blobs.sweep(keep, Date.now())).toBe(0);
+    expect(await blobs.sweep(keep, Date.now() + 3_700_000)).toBeGreaterThan(0);
+    expect([await blobs.has(wanted.sha256), await blobs.has(unwanted.sha256)]).toEqual([true, false]);
   });
 
   test('a name that is not a digest never becomes a path', async () => {

@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { checkName, frameworks, ModelConfigSchema, PotorooError, type ModelConfig } from '@potoroo/contract';
+import { Value } from '@sinclair/typebox/value';
+import type { Kysely } from 'kysely';
+import type { Blobs } from '../../storage/blobs.ts';
+import type { Database } from '../../storage/database.ts';
+import { isForeignKeyViolation } from '../../storage/errors.ts';
+import { pageFrom, pageWindow } from '../../storage/paging.ts';
+import { json } from '../../storage/values.ts';
+import type { Logger } from '../../log.ts';
+import { notFound, type Access, type Right } from '../access.ts';
+import type { Actor, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput } from '../domains.ts';
+import type { Inspect } from './inspection.ts';
+import { LoadQueue } from './load-queue.ts';
+import { ModelStore } from './models.store.ts';
+
+export interface ModelOptions {
+  readonly inspect: Inspect;
+  readonly loadsAtOnce: number;
+  readonly maxBytes: number;
+  readonly clock: () => number;
+  readonly log: Logger;
+}
+
+/** How long an upload waits for the test load before it answers with a status that is not decided yet. */
+const patienceMs = 5000;
+
+export class ModelService implements Models {
+  readonly #store: ModelStore;
+  readonly #blobs: Blobs;
+  readonly #access: Access;
+  readonly #options: ModelOptions;
+  readonly #loads: LoadQueue;
+
+  constructor(db: Kysely<Database>, blobs: Blobs, access: Access, options: ModelOptions) {
+    this.#store = new ModelStore(db);
+    this.#blobs = blobs;
+    this.#access = access;
+    this.#options = options;
+    this.#loads = new LoadQueue({ ...options, store: this.#store, blobs, atOnce: options.loadsAtOnce });
+  }
+
+  /** Takes up the test loads that an end of the server cut short. */
+  async resume(): Promise<void> {
+    for (const id of await this.#store.undecided()) void this.#loads.load(id);
+  }
+
+  /** Removes files that no model version refers to: left by uploads that were cut short and by removed versions. */
+  sweep(): Promise<number> {
+    return this.#blobs.sweep((sha256) => this.#store.uses(sha256), this.#options.clock());
+  }
+
+  close(): Promise<void> {
+    return this.#loads.close();
+  }
+
+  async upload(actor: Actor, input: UploadInput): Promise<ModelVersion> {
+    await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
+    await this.#requireWorkspace(input.workspaceId);
+    const name = checkName('model', input.name);
+    checkFile(input);
+    const blob = await this.#blobs.put(input.content, this.#options.maxBytes);
+    if (blob.size === 0) throw new PotorooError('model_invalid', 'The file is empty; upload the model file itself.');
+    const { framework, fileName, arch = 'x86', accel = 'none', visibility = 'private', conversion = {} } = input;
+    const schemas: ModelConfig = { ...(input.inputSchema && { inputSchema: input.inputSchema }), ...(input.outputSchema && { outputSchema: input.outputSchema }) };
+    const { version } = await this.#store.add(
+      input.workspaceId, name, randomUUID(),
+      { sha256: blob.sha256, size: blob.size, fileName, framework, runtime: 'onnx', arch, accel, visibility, conversion: json(conversion), createdAt: this.#options.clock(), createdBy: actor.id },
+      Object.keys(schemas).length === 0 ? undefined : schemas,
+      // What failed once may have failed for want of time or memory: the same bytes get another try.
+      (newest) => newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
+    );
+    if (version.status === 'ready') return version;
+    const answered = new AbortController();
+    await Promise.race([this.#loads.load(version.id), delay(patienceMs, undefined, { signal: answered.signal }).catch(() => {})]);
+    answered.abort();
+    return (await this.#store.version(version.id)) ?? version;
+  }
+
+  async list(actor: Actor, query: PageQuery & { workspaceId?: number; name?: string } = {}): Promise<Page<Model>> {
+    const window = pageWindow(query);
+    const rows = await this.#store.list(window, { visible: this.#access.workspacesOf(actor), workspaceId: query.workspaceId, name: query.name });
+    const page = pageFrom(rows, window, (row) => row.id, (row) => row);
+    return { items: await this.#store.withVersions(page.items), cursor: page.cursor };
+  }
+
+  async get(actor: Actor, id: number): Promise<Model> {
+    const rows = await this.#store.list({ take: 1, before: undefined }, { visible: this.#access.workspacesOf(actor), id });
+    const [model] = await this.#store.withVersions(rows);
+    if (model === undefined) throw notFound('model_not_found', id);
+    return model;
+  }
+
+  async version(actor: Actor, versionId: number): Promise<ModelVersion> {
+    const missing = notFound('model_not_found', versionId);
+    const version = await this.#store.version(versionId);
+    if (version === undefined) throw missing;
+    await this.#access.requireRead(actor, version, missing);
+    return version;
+  }
+
+  async versionByName(actor: Actor, name: string, version: string, workspaceId?: number): Promise<ModelVersion> {
+    const missing = new PotorooError('model_not_found', `Model ${JSON.stringify(name)} has no version ${JSON.stringify(version)}${workspaceId === undefined ? '' : ` in workspace ${workspaceId}`}, or you may not see it.`);
+    const found = await this.#store.versionByName(name, version, workspaceId);
+    if (found === undefined) throw missing;
+    await this.#access.requireRead(actor, found, missing);
+    return found;
+  }
+
+  async search(actor: Actor, query: Parameters<Models['search']>[1]): Promise<Page<ModelVersion>> {
+    const window = pageWindow(query);
+    const rows = await this.#store.search(window, { ...query, visible: this.#access.workspacesOf(actor) });
+    return pageFrom(rows, window, (row) => row.id, (row) => row);
+  }
+
+  async configure(actor: Actor, versionId: number, config: ModelConfig, extra: Record<string, unknown> = {}): Promise<StoredModelConfig> {
+    const version = await this.#change(actor, versionId, 'write');
+    const clean = checkConfig(config, version);
+    const id = await this.#store.addConfig(versionId, clean, extra, this.#options.clock());
+    return { ...clean, id, modelVersionId: versionId, runtime: version.runtime, extra };
+  }
+
+  async config(actor: Actor, versionId: number): Promise<StoredModelConfig> {
+    const version = await this.version(actor, versionId);
+    const found = await this.#store.config({ modelVersionId: version.id });
+    if (found !== undefined) return found;
+    await this.#store.addConfig(version.id, {}, {}, this.#options.clock());
+    return this.config(actor, versionId);
+  }
+
+  async configById(actor: Actor, configId: number): Promise<StoredModelConfig> {
+    const missing = new PotorooError('model_not_found', `Model config ${configId} does not exist, or you may not see it.`);
+    const config = await this.#store.config({ id: configId });
+    const version = config && (await this.#store.version(config.modelVersionId));
+    if (config === undefined || version === undefined) throw missing;
+    await this.#access.requireRead(actor, version, missing);
+    return config;
+  }
+
+  async uploadLog(actor: Actor, versionId: number): Promise<string[]> {
+    await this.version(actor, versionId);
+    return this.#store.logOf(versionId);
+  }
+
+  async remove(actor: Actor, versionId: number): Promise<void> {
+    const version = await this.#change(actor, versionId, 'write');
+    try {
+      await this.#store.remove(version);
+    } catch (error) {
+      if (!isForeignKeyViolation(error)) throw error;
+      throw new PotorooError('in_use', `Version ${version.version} of model ${version.name} is a step of a pipeline version; remove that pipeline first.`);
+    }
+  }
+
+  async #change(actor: Actor, versionId: number, right: Right): Promise<ModelVersion> {
+    const version = await this.version(actor, versionId);
+    const missing = version.visibility === 'public' ? new PotorooError('forbidden', `Only members of workspace ${version.workspaceId} may change this model.`) : notFound('model_not_found', versionId);
+    await this.#access.require(actor, version.workspaceId, right, missing);
+    return version;
+  }
+
+  async #requireWorkspace(id: number): Promise<void> {
+    if (!(await this.#store.workspaceExists(id))) throw notFound('workspace_not_found', id);
+  }
+}
+
+function checkFile({ framework, fileName }: UploadInput): void {
+  if (!(frameworks as readonly string[]).includes(framework)) {
+    throw new PotorooError('framework_unsupported', `framework ${JSON.stringify(framework.slice(0, 80))} cannot be run here: use ${frameworks.join(', ')}.`, { fields: [{ field: 'framework', message: `one of ${frameworks.join(', ')}` }] });
+  }
+  if (!/^[^/\\\x00-\x1f\x7f]{1,255}$/.test(fileName) || fileName === '.' || fileName === '..') {
+    throw new PotorooError('invalid_request', `fileName ${JSON.stringify(fileName.slice(0, 80))} is not allowed: use 1 to 255 printable characters without slashes.`, { fields: [{ field: 'fileName', message: 'no slashes, 1 to 255 characters' }] });
+  }
+}
+
+function checkConfig(config: ModelConfig, version: ModelVersion): ModelConfig {
+  const clean = Value.Clean(ModelConfigSchema, structuredClone(config)) as ModelConfig;
+  const wrong = Value.Errors(ModelConfigSchema, clean).First();
+  const bad = (field: string, message: string) => new PotorooError('invalid_request', `${field}: ${message}.`, { fields: [{ field, message }] });
+  if (wrong !== undefined) throw bad(wrong.path.slice(1).replaceAll('/', '.') || 'config', wrong.message);
+  const names = clean.tensorFields;
+  if (names === undefined) return clean;
+  if (new Set(names).size !== names.length) throw bad('tensorFields', 'every name may be there only once');
+  if (version.inputs !== null && names.length !== version.inputs.length) {
+    throw bad('tensorFields', `${names.length} names for the model's ${version.inputs.length} inputs (${version.inputs.map((f) => f.name).join(', ')}): give as many`);
+  }
+  return clean;
+}

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { checkName, modelsOf, PotorooError, StepsSchema, type Step } from '@potoroo/contract';
+import { Value } from '@sinclair/typebox/value';
+import type { Kysely } from 'kysely';
+import type { Database } from '../../storage/database.ts';
+import { isForeignKeyViolation } from '../../storage/errors.ts';
+import { pageFrom, pageWindow } from '../../storage/paging.ts';
+import { notFound, type Access } from '../access.ts';
+import type { Actor, Models, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
+import { PipelineStore, type NewPipelineVersion } from './pipelines.store.ts';
+
+export class PipelineService implements Pipelines {
+  readonly #store: PipelineStore;
+  readonly #access: Access;
+  readonly #models: Models;
+  readonly #clock: () => number;
+
+  constructor(db: Kysely<Database>, access: Access, models: Models, clock: () => number) {
+    this.#store = new PipelineStore(db);
+    this.#access = access;
+    this.#models = models;
+    this.#clock = clock;
+  }
+
+  async create(actor: Actor, input: { workspaceId: number; name: string; steps?: Step[] }): Promise<Pipeline> {
+    const { workspaceId } = input;
+    const missing = notFound('workspace_not_found', workspaceId);
+    await this.#access.require(actor, workspaceId, 'write', missing);
+    const name = checkName('pipeline', input.name);
+    const version = await this.#newVersion(actor, input.steps ?? []);
+    try {
+      // No steps asks for none: a pipeline that has some keeps them.
+      const id = await this.#store.ensure(workspaceId, name, version, (newest) => version.steps.length > 0 && !isDeepStrictEqual(newest.steps, version.steps));
+      return await this.get(actor, id);
+    } catch (error) {
+      throw isForeignKeyViolation(error) ? missing : error;
+    }
+  }
+
+  async addVersion(actor: Actor, pipelineId: number, steps: Step[]): Promise<PipelineVersion> {
+    await this.#find(actor, pipelineId, 'write');
+    const id = await this.#store.addVersion(pipelineId, await this.#newVersion(actor, steps));
+    return this.version(actor, id);
+  }
+
+  async list(actor: Actor, query: PageQuery & { workspaceId?: number; name?: string; deployed?: boolean; term?: string } = {}): Promise<Page<Pipeline>> {
+    const window = pageWindow(query);
+    const rows = await this.#store.list(window, { ...query, visible: this.#access.workspacesOf(actor) });
+    const page = pageFrom(rows, window, (row) => row.id, (row) => row);
+    return { items: await this.#store.withVersions(page.items), cursor: page.cursor };
+  }
+
+  get(actor: Actor, id: number): Promise<Pipeline> {
+    return this.#find(actor, id, 'read');
+  }
+
+  version(actor: Actor, versionId: number): Promise<PipelineVersion> {
+    return this.#version(actor, { id: versionId }, versionId);
+  }
+
+  versionByUuid(actor: Actor, version: string): Promise<PipelineVersion> {
+    return this.#version(actor, { version }, version);
+  }
+
+  async remove(actor: Actor, id: number): Promise<void> {
+    const pipeline = await this.#find(actor, id, 'write');
+    try {
+      await this.#store.remove(id);
+    } catch (error) {
+      if (!isForeignKeyViolation(error)) throw error;
+      throw new PotorooError('in_use', `Pipeline ${pipeline.name} is or was deployed; its log refers to it, so it stays.`);
+    }
+  }
+
+  async #find(actor: Actor, id: number, right: 'read' | 'write'): Promise<Pipeline> {
+    const missing = notFound('pipeline_not_found', id);
+    const pipeline = await this.#store.byId(id);
+    if (pipeline === undefined) throw missing;
+    await this.#access.require(actor, pipeline.workspaceId, right, missing);
+    return pipeline;
+  }
+
+  async #version(actor: Actor, by: { id: number } | { version: string }, asked: number | string): Promise<PipelineVersion> {
+    const missing = new PotorooError('pipeline_not_found', `Pipeline version ${JSON.stringify(asked)} does not exist, or you may not see it.`);
+    const found = await this.#store.version(by);
+    if (found === undefined) throw missing;
+    const { workspaceId, ...version } = found;
+    await this.#access.require(actor, workspaceId, 'read', missing);
+    return version;
+  }
+
+  /** @throws pipeline_invalid, model_not_found, model_not_ready */
+  async #newVersion(actor: Actor, steps: Step[]): Promise<NewPipelineVersion> {
+    const wrong = Value.Errors(StepsSchema, steps).First();
+    if (wrong !== undefined) {
+      const field = `steps${wrong.path.replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.')}`;
+      throw new PotorooError('pipeline_invalid', `${field}: ${wrong.message}.`, { fields: [{ field, message: wrong.message }] });
+    }
+    const models = await Promise.all(modelsOf(steps).map((ref) => this.#models.versionByName(actor, ref.name, ref.version)));
+    for (const model of models) {
+      if (model.status === 'ready') continue;
+      const why = model.status === 'error' ? `cannot be used: ${model.reason?.message ?? 'it did not load.'}` : 'is still being loaded; wait until its status is ready.';
+      throw new PotorooError('model_not_ready', `Version ${model.version} of model ${model.name} ${why}`);
+    }
+    return { version: randomUUID(), steps, modelVersionIds: models.map((m) => m.id), createdBy: actor.id, createdAt: this.#clock() };
+  }
+}
