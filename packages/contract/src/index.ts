@@ -4,3 +4,4 @@ export * from './field.ts';
 export * from './pipeline.ts';
 export * from './engine.ts';
 export * from './deployment.ts';
+export * from './api/index.ts';

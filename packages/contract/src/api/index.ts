@@ -1,0 +1,5 @@
+export * from './common.ts';
+export * from './people.ts';
+export * from './models.ts';
+export * from './deployments.ts';
+export * from './logs.ts';

@@ -1,0 +1,29 @@
+import { Type, type Static } from '@sinclair/typebox';
+import { IdSchema, TimeSchema } from './common.ts';
+
+const RoleSchema = Type.Union([Type.Literal('user'), Type.Literal('admin')]);
+
+export const UserSchema = Type.Object({
+  id: Type.String(), email: Type.String(), username: Type.String(), role: RoleSchema, enabled: Type.Boolean(), createdAt: TimeSchema,
+}, { $id: 'User' });
+export type ApiUser = Static<typeof UserSchema>;
+
+export const NewUserSchema = Type.Object({
+  email: Type.String({ maxLength: 254 }),
+  username: Type.Optional(Type.String({ maxLength: 254, description: 'The e-mail when not given.' })),
+  password: Type.String({ description: '8 to 256 characters.' }),
+  role: Type.Optional(RoleSchema),
+}, { additionalProperties: false });
+export type NewUser = Static<typeof NewUserSchema>;
+
+export const UserChangeSchema = Type.Object({ enabled: Type.Boolean() }, { additionalProperties: false });
+
+const MemberRoleSchema = Type.Union([Type.Literal('owner'), Type.Literal('collaborator')]);
+export const WorkspaceSchema = Type.Object({
+  id: IdSchema, name: Type.String(), archived: Type.Boolean(), createdAt: TimeSchema, createdBy: Type.String({ description: 'A user id.' }),
+  members: Type.Array(Type.Object({ userId: Type.String(), role: MemberRoleSchema })),
+}, { $id: 'Workspace' });
+export type ApiWorkspace = Static<typeof WorkspaceSchema>;
+
+export const NewWorkspaceSchema = Type.Object({ name: Type.String() }, { additionalProperties: false });
+export const MemberChangeSchema = Type.Object({ role: MemberRoleSchema }, { additionalProperties: false });
