@@ -8,3 +8,4 @@ export { encodeRecords, encodeDictionary } from './json/encode.ts';
 export { decodeArrow, decodeArrowSchema } from './arrow/read.ts';
 export { encodeArrowFile, encodeArrowStream, encodeArrowSchema, arrowSchemaMessage, arrowBatchMessage, type ArrowOptions } from './arrow/write.ts';
 export * from './v2.ts';
+export { compileValidation, type Validation } from './expressions/compile.ts';

@@ -1,0 +1,66 @@
+import { ascii, type JsonReader } from './reader.ts';
+
+/** The powers of ten that a double holds exactly. */
+export const tens = Float64Array.from({ length: 23 }, (_, i) => 10 ** i);
+
+/** Takes a number. @returns the nearest double to its size; the sign is left to the caller */
+export function readDouble(reader: JsonReader): number {
+  const { bytes } = reader;
+  let at = reader.at;
+  reader.scanNumber();
+  const end = reader.at;
+  const start = at;
+  // Significant digits in two exact halves: the first 15, the next 15.
+  let head = 0;
+  let tail = 0;
+  let digits = 0;
+  let scale = 0;
+  let point = false;
+  for (; at < end; at++) {
+    const c = bytes[at]!;
+    if (c === 46) point = true;
+    else if (c === 101 || c === 69) break;
+    else if (c !== 45) {
+      if (point) scale--;
+      if (digits === 0 && c === 48) continue;
+      if (digits < 15) head = head * 10 + (c - 48);
+      else tail = tail * 10 + (c - 48);
+      digits++;
+    }
+  }
+  if (at < end) scale += Number(ascii(bytes, at + 1, end));
+  if (digits <= 15) {
+    if (head === 0) return 0;
+    if (scale >= -22 && scale <= 22) return scale < 0 ? head / tens[-scale]! : head * tens[scale]!;
+  } else if (digits <= 30 && scale >= -22 && scale <= 0) {
+    const value = divide(head, tens[digits - 15]!, tail, tens[-scale]!);
+    if (value === value) return value;
+  }
+  return Math.abs(Number(ascii(bytes, start, end)));
+}
+
+/**
+ * (a * b + c) / d to the nearest double, where a, b, c and d are exact; NaN where a hundred bits or so do not decide it.
+ * Products are split into a double and its rounding error (Dekker), so is the quotient.
+ */
+function divide(a: number, b: number, c: number, d: number): number {
+  const product = a * b;
+  const high = product + c;
+  const rest = (product - high) + c + productError(a, b, product);
+  const quotient = high / d;
+  const back = quotient * d;
+  const correction = (high - back - productError(quotient, d, back) + rest) / d;
+  const low = quotient + correction * (1 - 2 ** -40);
+  return low === quotient + correction * (1 + 2 ** -40) ? low : NaN;
+}
+
+/** a * b minus its rounded value, exactly, as long as nothing overflows. */
+function productError(a: number, b: number, rounded: number): number {
+  const a1 = 134217729 * a;
+  const aHigh = a1 - (a1 - a);
+  const aLow = a - aHigh;
+  const b1 = 134217729 * b;
+  const bHigh = b1 - (b1 - b);
+  const bLow = b - bHigh;
+  return aLow * bLow - (rounded - aHigh * bHigh - aLow * bHigh - aHigh * bLow);
+}

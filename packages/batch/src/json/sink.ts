@@ -1,0 +1,287 @@
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { sizeOf, type TensorColumn, type Utf8, type Values } from '../batch.ts';
+import { cast, isFloat } from '../cast.ts';
+import { nullNotAllowed, wrongShape } from '../conform.ts';
+import { equalShapes, fitShape, quote } from '../shapes.ts';
+import { readNumbers } from './numbers.ts';
+import { maxDepth, type JsonReader } from './reader.ts';
+
+const encoder = new TextEncoder();
+const two32 = 4294967296;
+/** Of the row being read, in whichever sink: list lengths by depth, -1 where no list has ended yet. */
+const dims = new Int32Array(maxDepth).fill(-1);
+
+function isWide(type: ElementType): type is 'int64' | 'uint64' | 'timestamp' {
+  return type === 'int64' || type === 'uint64' || type === 'timestamp';
+}
+
+/**
+ * Where one column's values go while a JSON text is read. `f32` and `f64` serve `readNumbers`: float32 goes straight to its
+ * type, other floats and small integers to doubles that are cast at the end; 64-bit integers go to pairs of 32-bit words
+ * (low first), so that none costs a BigInt; booleans and the bytes of strings to bytes.
+ */
+export class Sink {
+  readonly field: Field;
+  f32: Float32Array | null = null;
+  f64: Float64Array | null = null;
+  #words: Int32Array | null = null;
+  #bytes: Uint8Array | null = null;
+  /** Ends of strings in `#bytes`, and how many of its bytes are used. */
+  #ends: Int32Array | null = null;
+  #used = 0;
+  /** Elements so far, and how many there is room for. */
+  count = 0;
+  capacity = 0;
+  rows = 0;
+  /** The row shape that was written and what it means under the declared one; null before the first row. */
+  #written: readonly number[] | null = null;
+  #shape: readonly number[] = [];
+  /** Length of the rows where they are flat lists, else -1. */
+  #flat = -1;
+  /** How deep the elements of the row being read lie; -1 where none has been seen. */
+  #rank = -1;
+  #nulls: number[] | null = null;
+
+  constructor(field: Field) {
+    this.field = field;
+  }
+
+  /** Makes room for at least one more element, guessing from the share of the text that is read. */
+  grow(reader: JsonReader): void {
+    const { shape, type } = this.field;
+    const guess = this.count === 0 ? (shape.includes(-1) ? 16 : sizeOf(shape)) : Math.max(2 * this.capacity, Math.ceil((1.03 * this.count * reader.end) / reader.at) + 16);
+    // No element takes less than two bytes of the text: neither a schema nor a first row can make this run away.
+    this.capacity = Math.max(this.count + 1, Math.min(guess, (reader.end >> 1) + 1));
+    if (type === 'float32') {
+      const grown = new Float32Array(this.capacity);
+      if (this.f32) grown.set(this.f32);
+      this.f32 = grown;
+    } else if (type === 'bool') {
+      const grown = new Uint8Array(this.capacity);
+      if (this.#bytes) grown.set(this.#bytes);
+      this.#bytes = grown;
+    } else if (isWide(type) || type === 'string') {
+      const grown = new Int32Array(type === 'string' ? this.capacity + 1 : 2 * this.capacity);
+      const old = type === 'string' ? this.#ends : this.#words;
+      if (old) grown.set(old);
+      if (type === 'string') this.#ends = grown;
+      else this.#words = grown;
+    } else {
+      const grown = new Float64Array(this.capacity);
+      if (this.f64) grown.set(this.f64);
+      this.f64 = grown;
+    }
+  }
+
+  /** Reads the value of one row. */
+  row(reader: JsonReader): void {
+    this.#rank = -1;
+    if (reader.peek() === 91) {
+      reader.at++;
+      this.#list(reader, 0);
+      if (this.#rank === 1 && dims[0] === this.#flat) {
+        dims[0] = -1;
+        this.rows++;
+        return;
+      }
+    } else {
+      this.#rank = 0;
+      this.#element(reader);
+    }
+    this.#settle();
+    this.rows++;
+  }
+
+  /** The rest of a list whose bracket is read. */
+  #list(reader: JsonReader, depth: number): void {
+    if (depth >= maxDepth) throw new PotorooError('malformed_body', `The JSON nests deeper than ${maxDepth} at byte ${reader.at}.`);
+    const c = reader.peek();
+    let length = 0;
+    if (c === 91) {
+      do {
+        if (reader.peek() !== 91) throw this.#uneven(reader);
+        reader.at++;
+        this.#list(reader, depth + 1);
+        length++;
+      } while (reader.more(93, 'a comma or the end of the list'));
+    } else {
+      if (this.#rank === -1) this.#rank = depth + 1;
+      else if (this.#rank !== depth + 1) throw this.#uneven(reader);
+      const before = this.count;
+      if (c === 93) reader.at++;
+      else this.#elements(reader);
+      length = this.count - before;
+    }
+    const known = dims[depth]!;
+    if (known === -1) dims[depth] = length;
+    else if (known !== length) throw wrongShape(this.field.name, this.field, `lists of ${known} and of ${length} beside each other`, this.rows);
+  }
+
+  /** An element where a list should be, or the other way round; unless it is not JSON at all. */
+  #uneven(reader: JsonReader): PotorooError {
+    reader.value();
+    return wrongShape(this.field.name, this.field, 'lists and values beside each other', this.rows);
+  }
+
+  #elements(reader: JsonReader): void {
+    const { type } = this.field;
+    const numeric = type !== 'bool' && type !== 'string';
+    for (;;) {
+      if (numeric && readNumbers(reader, this, false)) return;
+      this.#odd(reader);
+      if (!reader.more(93, 'a comma or the end of the list')) return;
+    }
+  }
+
+  /** One element that stands alone. */
+  #element(reader: JsonReader): void {
+    const { type } = this.field;
+    if (type === 'bool' || type === 'string' || !readNumbers(reader, this, true)) this.#odd(reader);
+  }
+
+  /** One element that `readNumbers` does not take: booleans, strings, null, the floats that are not numbers, and what is wrong. */
+  #odd(reader: JsonReader): void {
+    const { type } = this.field;
+    const c = reader.peek();
+    if (this.count === this.capacity) this.grow(reader);
+    if (c === 110 && reader.literal('null')) return this.#null();
+    if (type === 'string' && c === 34) return this.#string(reader);
+    if (type === 'bool') {
+      const value = c === 116 && reader.literal('true');
+      if (value || (c === 102 && reader.literal('false'))) {
+        this.#bytes![this.count++] = value ? 1 : 0;
+        return;
+      }
+    }
+    if (isFloat(type)) {
+      const value = reader.special();
+      if (value !== undefined) return this.#push(value);
+    }
+    const found = reader.value();
+    const kind = found === null || typeof found === 'boolean' ? String(found) : typeof found === 'string' ? `the string ${quote(found)}`
+      : Array.isArray(found) ? 'a list beside a value' : found instanceof Map ? 'an object' : `the number ${String(found)}`;
+    throw wrongShape(this.field.name, this.field, kind, this.rows);
+  }
+
+  #push(value: number): void {
+    if (this.f32) this.f32[this.count++] = value;
+    else this.f64![this.count++] = value;
+  }
+
+  #null(): void {
+    const { type, nullable } = this.field;
+    // pandas writes NaN as null: in a float column null is NaN.
+    if (isFloat(type)) return this.#push(NaN);
+    if (!nullable || this.#rank === 0 && this.field.shape.length > 0) throw nullNotAllowed(this.field, this.rows);
+    (this.#nulls ??= []).push(this.count);
+    if (type === 'string') this.#ends![this.count + 1] = this.#used;
+    this.count++;
+  }
+
+  #string(reader: JsonReader): void {
+    const from = reader.at + 1;
+    let bytes: Uint8Array;
+    const start = reader.at;
+    if (reader.scanString()) bytes = reader.bytes.subarray(from, reader.at - 1);
+    else {
+      reader.at = start;
+      bytes = encoder.encode(reader.string());
+    }
+    const room = this.#bytes?.length ?? 0;
+    if (this.#used + bytes.length > room) {
+      const grown = new Uint8Array(Math.max(this.#used + bytes.length, 2 * room, 64));
+      if (this.#bytes) grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#bytes!.set(bytes, this.#used);
+    this.#ends![++this.count] = this.#used += bytes.length;
+  }
+
+  /** A whole number below 2^53, already read. */
+  pair(value: number): void {
+    if (value < 0 && this.field.type === 'uint64') throw this.outOfRange(String(value));
+    const at = 2 * this.count++;
+    this.#words![at] = value | 0;
+    this.#words![at + 1] = Math.floor(value / two32);
+  }
+
+  /** A 64-bit integer in full: of any length, or written with a fraction or an exponent that leave it whole. */
+  exactInteger(reader: JsonReader): void {
+    const text = reader.number();
+    const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text)!;
+    const shift = Number(exponent) - fraction.length;
+    const digits = whole + fraction;
+    const zero = /^0*$/.test(digits);
+    if (!zero && (Math.abs(shift) > 400 || digits.length > 800)) throw this.outOfRange(text);
+    let value = zero ? 0n : BigInt(digits);
+    if (shift > 0) value *= 10n ** BigInt(shift);
+    else if (shift < 0 && !zero) {
+      const divisor = 10n ** BigInt(-shift);
+      if (value % divisor !== 0n) throw this.outOfRange(text);
+      value /= divisor;
+    }
+    if (sign) value = -value;
+    const [low, high] = this.field.type === 'uint64' ? [0n, 2n ** 64n - 1n] : [-(2n ** 63n), 2n ** 63n - 1n];
+    if (value < low || value > high) throw this.outOfRange(text);
+    const at = 2 * this.count++;
+    this.#words![at] = Number(BigInt.asIntN(32, value));
+    this.#words![at + 1] = Number(BigInt.asIntN(32, value >> 32n));
+  }
+
+  outOfRange(text: string): PotorooError {
+    const { name, type } = this.field;
+    const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+    return new PotorooError('value_out_of_range', `Column ${quote(name)}, row ${this.rows}: ${shown} is not a value of ${type}.`, { fields: [{ field: name, message: `${shown} is not a value of ${type}` }] });
+  }
+
+  /** Fits the shape of the row just read to the declared one, and to the rows before it. */
+  #settle(): void {
+    const written: number[] = [];
+    for (let i = 0; i < maxDepth; i++) {
+      if (i < this.#rank) written.push(dims[i]!);
+      dims[i] = -1;
+    }
+    if (this.#written && equalShapes(written, this.#written)) return;
+    const shape = fitShape(this.field.shape, written);
+    if (!shape) throw wrongShape(this.field.name, this.field, shapeText(written), this.rows);
+    if (this.#written && !equalShapes(shape, this.#shape)) throw wrongShape(this.field.name, this.field, `${shapeText(written)} where the rows before have ${shapeText(this.#written)}: all rows of a request need one length`, this.rows);
+    this.#written = written;
+    this.#shape = shape;
+    this.#flat = written.length === 1 ? written[0]! : -1;
+  }
+
+  /** What was read as a column. */
+  column(): TensorColumn {
+    const { name, type } = this.field;
+    const size = sizeOf(this.#shape);
+    let nulls: Uint8Array | undefined;
+    if (this.#nulls) {
+      nulls = new Uint8Array(this.count);
+      for (const i of this.#nulls) nulls[i] = 1;
+    }
+    return { kind: 'tensor', name, type, shape: this.#shape, values: this.#values(size, nulls), ...(nulls && { nulls }) };
+  }
+
+  #values(size: number, nulls: Uint8Array | undefined): Values {
+    const { name, type } = this.field;
+    const n = this.count;
+    if (type === 'string') return { offsets: (this.#ends ?? new Int32Array(1)).subarray(0, n + 1), bytes: (this.#bytes ?? new Uint8Array(0)).subarray(0, this.#used) } satisfies Utf8;
+    if (type === 'float32') return trim(this.f32, Float32Array, n);
+    if (type === 'bool') return trim(this.#bytes, Uint8Array, n);
+    if (isWide(type)) {
+      const Target = type === 'uint64' ? BigUint64Array : BigInt64Array;
+      return this.#words ? new Target(this.#words.buffer as ArrayBuffer, 0, n) : new Target(0);
+    }
+    return cast(trim(this.f64, Float64Array, n), 'float64', type, { column: name, size, nulls });
+  }
+}
+
+function trim<T extends Float32Array | Float64Array | Uint8Array>(values: T | null, Type: new (length: number) => T, length: number): T {
+  if (!values) return new Type(0);
+  return (values.length === length ? values : values.subarray(0, length)) as T;
+}
+
+function shapeText(shape: readonly number[]): string {
+  if (shape.length === 0) return 'a lone value';
+  return shape.length === 1 ? `a list of ${shape[0]}` : `lists of shape [${shape.join(',')}]`;
+}
