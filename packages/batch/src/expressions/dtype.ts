@@ -2,19 +2,20 @@ import type { ElementType, Field } from '@potoroo/contract';
 import type { Column } from '../batch.ts';
 
 /** Type of an expression: an element type, a list of such, or `null` for the literal that has no other type. */
-export type Dtype = Exclude<ElementType, 'float16' | 'timestamp'> | 'null' | { readonly list: Dtype };
+type Simple = Exclude<ElementType, 'float16' | 'timestamp'> | 'null';
+export type Dtype = Simple | { readonly list: Dtype };
 
-const signed = ['int8', 'int16', 'int32', 'int64'];
-const unsigned = ['uint8', 'uint16', 'uint32', 'uint64'];
+const signed: readonly Dtype[] = ['int8', 'int16', 'int32', 'int64'];
+const unsigned: readonly Dtype[] = ['uint8', 'uint16', 'uint32', 'uint64'];
 
 export const isList = (d: Dtype): d is { list: Dtype } => typeof d === 'object';
-export const isInteger = (d: Dtype): boolean => typeof d === 'string' && (signed.includes(d) || unsigned.includes(d));
+export const isInteger = (d: Dtype): boolean => signed.includes(d) || unsigned.includes(d);
 export const isFloat = (d: Dtype): boolean => d === 'float32' || d === 'float64';
 export const isNumeric = (d: Dtype): boolean => isInteger(d) || isFloat(d);
-export const showDtype = (d: Dtype): string => (isList(d) ? `list of ${showDtype(d.list)}` : d);
+export const showDtype = (d: Dtype): string => (typeof d === 'string' ? d : `list of ${showDtype(d.list)}`);
 
-const bits = (d: string): number => Number(/\d+$/.exec(d)?.[0] ?? 0);
-const leafOf = (type: ElementType): Dtype => (type === 'float16' ? 'float32' : type === 'timestamp' ? 'int64' : type);
+const bits = (d: Dtype): number => (typeof d === 'string' ? Number(/\d+$/.exec(d)?.[0] ?? 0) : 0);
+const leafOf = (type: ElementType): Simple => (type === 'float16' ? 'float32' : type === 'timestamp' ? 'int64' : type);
 
 /** Lists nest once per dimension of a row. */
 export function dtypeOfField(field: Pick<Field, 'type' | 'shape'>): Dtype {
@@ -43,7 +44,7 @@ export function superType(a: Dtype, b: Dtype): Dtype | undefined {
   if (isFloat(a) && isFloat(b)) return 'float64';
   if (isFloat(a) || isFloat(b)) {
     const [float, integer] = isFloat(a) ? [a, b] : [b, a];
-    return float === 'float32' && bits(integer as string) <= 16 ? 'float32' : 'float64';
+    return float === 'float32' && bits(integer) <= 16 ? 'float32' : 'float64';
   }
   const [sa, sb] = [signed.includes(a), signed.includes(b)];
   if (sa === sb) return bits(a) >= bits(b) ? a : b;
@@ -68,6 +69,7 @@ export function fit(d: Dtype): ((x: number) => number) | undefined {
 
 /** Range of an integer type; 64-bit types end where a double stops being exact for them. */
 export function rangeOf(d: Dtype): [number, number] {
-  const n = bits(d as string);
-  return signed.includes(d as string) ? [-(2 ** (n - 1)), 2 ** (n - 1) - 1] : [0, 2 ** n - 1];
+  const n = bits(d);
+  return signed.includes(d) ? [-(2 ** (n - 1)), 2 ** (n - 1) - 1] : [0, 2 ** n - 1];
 }
+export const isBoolOrNumber = (d: Dtype): boolean => d === 'bool' || isNumeric(d);
