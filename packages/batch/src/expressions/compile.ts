@@ -164,7 +164,7 @@ class Compiler {
 
 const spread = (v: Vector, length: number): Partial<Vector> => ({
   ...(v.numbers ? { numbers: new Float64Array(length).fill(v.numbers[0] as number) } : {}),
-  ...(v.strings ? { strings: new Array<string>(length).fill(v.strings[0] as string) } : {}),
+  ...(v.strings ? { strings: Array.from({ length }, () => v.strings?.[0] as string) } : {}),
   ...(v.nulls ? { nulls: new Uint8Array(length).fill(v.nulls[0] as number) } : {}),
 });
 

@@ -63,7 +63,7 @@ export const string: Record<string, Make> = {
   StartsWith: compare((s, t) => s.startsWith(t)),
   EndsWith: compare((s, t) => s.endsWith(t)),
   Length: measure((s) => Buffer.byteLength(s)), LenBytes: measure((s) => Buffer.byteLength(s)),
-  NChars: measure((s) => [...s].length), LenChars: measure((s) => [...s].length),
+  NChars: measure((s) => Array.from(s).length), LenChars: measure((s) => Array.from(s).length),
   Strip: trim('both'), StripChars: trim('both'), LStrip: trim('start'), StripCharsStart: trim('start'), RStrip: trim('end'), StripCharsEnd: trim('end'),
   Contains: (path, inputs, options) => {
     const literal = typeof options === 'object' && options !== null && 'literal' in options && options.literal === true;
@@ -81,7 +81,7 @@ export const string: Record<string, Make> = {
       run(c) {
         const parts = inputs.map((n) => n.run(c));
         const rows = rowsOf(c, parts);
-        const out: string[] = new Array<string>(parts.every((p) => p.scalar) ? 1 : rows).fill('');
+        const out = Array.from({ length: parts.every((p) => p.scalar) ? 1 : rows }, () => '');
         const done = lift(parts, rows, (i) => { out[i] = parts.map((p) => stringAt(p, i)).join(delimiter); });
         return fromStrings(out, done.nulls, done.scalar);
       },
