@@ -77,8 +77,8 @@ export interface Host {
   engines(deploymentId: number): EngineView[];
   /** The routed engine with the fewest inferences under way, by the trusted socket; null when none is ready. */
   take(deploymentId: number): RoutedEngine | null;
-  /** Replaces the access list of every engine of the deployment. Resolves when each has it or has failed. */
-  setAccess(deploymentId: number, access: AccessList): Promise<void>;
+  /** Replaces the access list of a ready engine; resolves when it holds. */
+  setAccess(name: string, access: AccessList): Promise<void>;
   /** Called with the deployment whenever an engine of it became ready or exited. */
   onChange(listener: (deploymentId: number) => void): void;
   /** Drains everything and closes every port. Bounded. */

@@ -20,8 +20,8 @@ export interface DeploymentSpec {
   /** `deploymentId` is 0 in here; the folder has the real one. */
   bundle: Bundle;
   limits: EngineLimits;
-  /** Architecture its models were uploaded for. */
-  arch: string;
+  /** Architectures that its models were uploaded for, or the one that the deployment config names. */
+  archs: string[];
 }
 export interface DeploymentRow {
   id: number; pipelineId: number; workspaceId: number; pipelineVersionId: number; wanted: 'running' | 'stopped'; generation: number;
@@ -75,13 +75,13 @@ export class DeploymentStore {
 
   /** Whether it was still at the generation before; if not, somebody else changed it in between and nothing happened. */
   async change(id: number, change: Change, now: Time): Promise<boolean> {
-    const { numUpdatedRows } = await this.#db.updateTable('deployments').set({ ...asRow(change), updatedAt: now })
+    const { numUpdatedRows } = await this.#db.updateTable('deployments').set({ ...asRow(change), ...(change.wanted === 'stopped' && { provenSpec: null, provenGeneration: null }), updatedAt: now })
       .where('id', '=', id).where('generation', '=', change.generation - 1).executeTakeFirst();
     return numUpdatedRows > 0n;
   }
 
-  async setProven(id: number, spec: DeploymentSpec | null, generation: number): Promise<void> {
-    await this.#db.updateTable('deployments').set({ provenSpec: spec === null ? null : json(spec), provenGeneration: generation }).where('id', '=', id).execute();
+  async setProven(id: number, spec: DeploymentSpec, generation: number): Promise<void> {
+    await this.#db.updateTable('deployments').set({ provenSpec: json(spec), provenGeneration: generation }).where('id', '=', id).execute();
   }
 
   async setPort(id: number, port: number | null): Promise<void> {

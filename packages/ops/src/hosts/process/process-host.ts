@@ -162,21 +162,19 @@ class ProcessHost implements Host {
     return engine === null ? null : { socketPath: engine.socketPath, done: engine.begin() };
   }
 
-  async setAccess(deploymentId: number, access: AccessList): Promise<void> {
-    const body = JSON.stringify(access);
-    const engines = [...this.#engines.values()].filter((e) => e.spec.deploymentId === deploymentId && e.phase === 'ready');
-    const answers = await Promise.allSettled(engines.map(async (engine) => {
-      const dispatcher = new Agent({ connect: { socketPath: engine.socketPath } });
-      try {
-        const answer = await request('http://engine/access', { method: 'PUT', body, headers: { 'content-type': 'application/json' }, dispatcher, headersTimeout: 5_000, bodyTimeout: 5_000 });
-        await answer.body.dump();
-        if (answer.statusCode >= 300) throw new PotorooError('internal', `Engine ${engine.spec.name} answered ${answer.statusCode} to its new access list.`);
-      } finally {
-        await dispatcher.destroy();
-      }
-    }));
-    const failed = answers.find((a) => a.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+  async setAccess(name: string, access: AccessList): Promise<void> {
+    const engine = this.#engines.get(name);
+    if (engine?.phase !== 'ready') return;
+    const dispatcher = new Agent({ connect: { socketPath: engine.socketPath } });
+    try {
+      const answer = await request('http://engine/access', {
+        method: 'PUT', body: JSON.stringify(access), headers: { 'content-type': 'application/json' }, dispatcher, headersTimeout: 5_000, bodyTimeout: 5_000,
+      });
+      await answer.body.dump();
+      if (answer.statusCode >= 300) throw new PotorooError('internal', `Engine ${name} answered ${answer.statusCode} to its new access list.`);
+    } finally {
+      await dispatcher.destroy();
+    }
   }
 
   onChange(listener: (deploymentId: number) => void): void {

@@ -1,0 +1,69 @@
+import { DeploymentConfigSchema, PotorooError, type DeploymentConfig } from '@potoroo/contract';
+import { Value } from '@sinclair/typebox/value';
+import type { EngineLimits } from '../../hosts/host.ts';
+
+/** What a deployment config asks for, its defaults filled in: those of the guide for native runtimes. */
+export interface Wish { readonly replicas: number; readonly limits: EngineLimits; readonly arch: string | undefined }
+
+const defaults = { cpus: 4, memory: '3Gi' };
+const gpuResources = ['nvidia.com/gpu', 'gpu.intel.com/i915', 'amd.com/gpu', 'qualcomm.com/qaic'];
+const largestMemory = 2 ** 50;
+
+const bad = (field: string, value: unknown, rule: string): PotorooError =>
+  new PotorooError('invalid_request', `${field} is ${JSON.stringify(value)}: use ${rule}.`, { fields: [{ field, message: `use ${rule}` }] });
+
+/** @throws invalid_request naming the field, its value and what would be right */
+export function readConfig(config: unknown): Wish {
+  const wrong = Value.Errors(DeploymentConfigSchema, config).First();
+  if (wrong !== undefined) throw bad(wrong.path.slice(1).replaceAll('/', '.') || 'config', wrong.value, `a value that fits: ${wrong.message.toLowerCase()}`);
+  const { engine = {} } = config as DeploymentConfig;
+  const { limits = {}, requests = {} } = engine.resources ?? {};
+  const cpu = cpus('engine.cpu', engine.cpu) ?? cpus('engine.resources.limits.cpu', limits.cpu) ?? cpus('engine.resources.requests.cpu', requests.cpu);
+  const memory = bytes('engine.resources.limits.memory', limits.memory) ?? bytes('engine.resources.requests.memory', requests.memory);
+  const gpus = [engine.gpu, ...gpuResources.map((name) => limits[name])].reduce<number>((most, value) => Math.max(most, whole('engine.gpu', value)), 0);
+  return {
+    replicas: replicas(engine),
+    limits: { cpus: cpu ?? defaults.cpus, memory: memory ?? parseMemory(defaults.memory) ?? 0, gpus },
+    arch: engine.arch,
+  };
+}
+
+/** A fixed count, or the least that an autoscaled deployment starts with: one, within its bounds. */
+function replicas(engine: NonNullable<DeploymentConfig['engine']>): number {
+  const { replica_min: least = 0, replica_max: most = Math.max(1, least) } = engine.autoscale ?? {};
+  if (engine.autoscale !== undefined && most < least) throw bad('engine.autoscale.replica_max', most, `${least} (replica_min) or more`);
+  return engine.replicas ?? Math.min(Math.max(1, least), most);
+}
+
+function cpus(field: string, value: string | number | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const match = /^(\d+(?:\.\d+)?)(m?)$/.exec(String(value));
+  const count = match === null ? Number.NaN : Number(match[1]) / (match[2] === 'm' ? 1000 : 1);
+  if (!(count > 0 && count <= 1024)) throw bad(field, value, 'a number above 0 and up to 1024, such as 0.25, 1 or "500m"');
+  return count;
+}
+
+function bytes(field: string, value: string | number | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const size = parseMemory(String(value));
+  if (size === undefined) throw bad(field, value, 'a number and a unit, such as "512Mi", "2Gi" or "2GiB", of at least 1 byte and at most 1Pi');
+  return size;
+}
+
+function whole(field: string, value: string | number | undefined): number {
+  const count = Number(value ?? 0);
+  if (!Number.isInteger(count) || count < 0 || count > 64) throw bad(field, value, 'a whole number from 0 to 64: GPUs are not shared');
+  return count;
+}
+
+const powers = ['', 'K', 'M', 'G', 'T', 'P'];
+
+/** `2Gi` and `2GiB` are 2 × 1024³ bytes; `2G` and `2GB` 2 × 1000³; a bare number is bytes. */
+export function parseMemory(text: string): number | undefined {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\s*$/.exec(text);
+  if (match === null) return undefined;
+  const [, number = '', unit = '', binary = ''] = match;
+  if (unit === '' && binary !== '') return undefined;
+  const size = Math.floor(Number(number) * (binary === '' ? 1000 : 1024) ** powers.indexOf(unit.toUpperCase()));
+  return size >= 1 && size <= largestMemory ? size : undefined;
+}

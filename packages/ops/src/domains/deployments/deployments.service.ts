@@ -1,0 +1,282 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig } from '@potoroo/contract';
+import type { Kysely } from 'kysely';
+import type { Host } from '../../hosts/host.ts';
+import type { Database } from '../../storage/database.ts';
+import { isUniqueViolation } from '../../storage/errors.ts';
+import { pageFrom, pageWindow } from '../../storage/paging.ts';
+import { date } from '../../storage/values.ts';
+import { notFound, type Access, type Right } from '../access.ts';
+import type { Actor, Deployment, Deployments, DeploymentStatus, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
+import { openBundles } from './bundle.ts';
+import { checkChain } from './chain.ts';
+import { readConfig } from './config.ts';
+import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
+import { defaultBounds, type Bounds } from './plan.ts';
+import { bundleOf, Reconciler, type ReconcilerParts } from './reconciler.ts';
+import { Spools, type Adopt } from './spools.ts';
+import { Changes } from './changes.ts';
+
+export interface DeploymentParts {
+  readonly db: Kysely<Database>;
+  readonly access: Access;
+  readonly pipelines: Pick<Pipelines, 'get' | 'version'>;
+  readonly models: Pick<Models, 'versionByName' | 'config'>;
+  readonly host: Host;
+  readonly dataDir: string;
+  readonly clock: () => number;
+  /** Where the file of a digest lies. */
+  readonly blob: (sha256: string) => string;
+  readonly accessList: (workspaceId: number) => Promise<AccessList | null>;
+  /** Where engines ship their spool to; known once ops listens. */
+  readonly shipTo: (deploymentId: number) => Promise<{ url: string; token: string } | null>;
+  readonly adopt: Adopt;
+  /** What went wrong in the background and is tried again; for ops' own log. */
+  readonly onError: (error: unknown, context: Record<string, unknown>) => void;
+  readonly bounds?: Partial<Bounds>;
+}
+
+const maxWaiting = 1_024;
+/** An inference waits that long for an engine that is on its way. */
+const maxWaitMs = 10_000;
+/** So often each deployment is looked at without a cause. */
+const resyncMs = 10_000;
+
+export class DeploymentService implements Deployments {
+  readonly #parts: DeploymentParts;
+  readonly #store: DeploymentStore;
+  readonly #spools: Spools;
+  readonly #loopParts: ReconcilerParts;
+  readonly #loops = new Map<number, Reconciler>();
+  readonly #changes = new Changes();
+  readonly #stopListening: () => void;
+  #resync: NodeJS.Timeout | null = null;
+  #waiting = 0;
+  #closed = false;
+
+  constructor(parts: DeploymentParts) {
+    const { host, dataDir, clock, accessList, shipTo, onError } = parts;
+    this.#parts = parts;
+    this.#store = new DeploymentStore(parts.db);
+    this.#spools = new Spools(join(dataDir, 'spools'), parts.adopt, (error, owner) => onError(error, { ...owner }));
+    const bundles = openBundles(join(dataDir, 'bundles'), parts.blob);
+    const collect = (): Promise<void> => bundles.collect(async () =>
+      (await this.#store.all()).flatMap((row) => (row.wanted === 'stopped' ? [] : [row.spec, ...(row.proven === null ? [] : [row.proven])]).map((spec) => bundleOf(spec, row.id))));
+    this.#loopParts = {
+      store: this.#store, host, bundles, spools: this.#spools, clock, accessList, shipTo,
+      bounds: { ...defaultBounds, ...parts.bounds },
+      onChange: (id) => this.#changes.tell(id),
+      onSettled: () => { collect().catch((error: unknown) => onError(error, { doing: 'collecting bundles' })); },
+      onError: (deploymentId, error) => onError(error, { deploymentId }),
+    };
+    host.onChange((id) => this.#loops.get(id)?.kick());
+    this.#stopListening = parts.access.onChange(() => this.#kickAll());
+  }
+
+  /** Takes in what engines of a killed server left, and brings back every deployment that should run. Call it once ops listens. */
+  async start(): Promise<void> {
+    await this.#spools.collectAll();
+    for (const row of await this.#store.all()) this.#loop(row.id).kick();
+    this.#resync = setInterval(() => this.#kickAll(), resyncMs).unref();
+  }
+
+  /** Drains and stops every engine, in order, bounded by the host's drain time. What should be stays as it is for the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopListening();
+    if (this.#resync !== null) clearInterval(this.#resync);
+    this.#changes.tellAll();
+    await Promise.all([...this.#loops.values()].map((loop) => loop.close()));
+    await this.#parts.host.close();
+    for (const deploymentId of this.#loops.keys()) {
+      for (const { name } of this.#parts.host.engines(deploymentId)) this.#spools.collect({ deploymentId, partition: name });
+    }
+    await this.#spools.close(10_000);
+  }
+
+  async deploy(actor: Actor, input: { pipelineId: number; pipelineVersionId?: number; config?: DeploymentConfig }): Promise<Deployment> {
+    const pipeline = await this.#parts.pipelines.get(actor, input.pipelineId);
+    await this.#parts.access.require(actor, pipeline.workspaceId, 'write', notFound('pipeline_not_found', input.pipelineId));
+    const before = await this.#store.byPipeline(pipeline.id);
+    const config = input.config ?? before?.config ?? {};
+    const version = await this.#version(actor, pipeline, input.pipelineVersionId);
+    const spec = await this.#spec(actor, pipeline, version, config);
+    if (before !== undefined && before.wanted === 'running' && !this.#loop(before.id).failed(before.generation) && same(before, version, config, spec)) return deploymentOf(before);
+
+    const change = { pipelineVersionId: version.id, wanted: 'running' as const, generation: (before?.generation ?? 0) + 1, config, spec };
+    const id = await this.#save(before, { pipelineId: pipeline.id, workspaceId: pipeline.workspaceId, ...change });
+    // Somebody else changed it at the same moment: look again at what is there now.
+    if (id === null) return this.deploy(actor, input);
+    this.#loop(id).kick();
+    return deploymentOf(await this.#row(id));
+  }
+
+  async undeploy(actor: Actor, id: number): Promise<Deployment> {
+    const row = await this.#find(actor, id, 'write');
+    if (row.wanted === 'stopped') return deploymentOf(row);
+    const { pipelineVersionId, config, spec } = row;
+    const stopped = await this.#store.change(id, { pipelineVersionId, config, spec, wanted: 'stopped', generation: row.generation + 1 }, this.#parts.clock());
+    if (!stopped) return this.undeploy(actor, id);
+    this.#loop(id).kick();
+    return deploymentOf(await this.#row(id));
+  }
+
+  async get(actor: Actor, id: number): Promise<Deployment> {
+    return deploymentOf(await this.#find(actor, id, 'read'));
+  }
+
+  async list(actor: Actor, query: PageQuery & { workspaceId?: number; pipelineId?: number } = {}): Promise<Page<Deployment>> {
+    const window = pageWindow(query);
+    const rows = await this.#store.list(window, { visible: this.#parts.access.workspacesOf(actor), workspaceId: query.workspaceId, pipelineId: query.pipelineId });
+    return pageFrom(rows, window, (row) => row.id, deploymentOf);
+  }
+
+  async status(actor: Actor, id: number): Promise<DeploymentStatus> {
+    const row = await this.#find(actor, id, 'read');
+    return this.#loop(id).status(row);
+  }
+
+  async *watch(actor: Actor, id: number, signal: AbortSignal): AsyncGenerator<DeploymentStatus> {
+    const listening = this.#changes.listen(id);
+    try {
+      for (let last = ''; !signal.aborted && !this.#closed;) {
+        const status = await this.status(actor, id);
+        const text = JSON.stringify(status);
+        if (text !== last) yield status;
+        last = text;
+        await listening.next(signal);
+      }
+    } finally {
+      listening.stop();
+    }
+  }
+
+  async route(actor: Actor, id: number, deadline: number): Promise<{ socketPath: string; done(): void }> {
+    const { host, clock } = this.#parts;
+    const row = await this.#find(actor, id, 'read');
+    const name = row.spec.bundle.pipeline.name;
+    if (row.wanted === 'stopped') throw new PotorooError('not_deployed', `Pipeline ${name} is not deployed: deploy it, then infer.`);
+    const engine = host.take(id);
+    if (engine !== null) return engine;
+    if (this.#waiting >= maxWaiting) throw new PotorooError('overloaded', `${maxWaiting} inferences wait for engines already: try again in a moment.`);
+    this.#waiting += 1;
+    const listening = this.#changes.listen(id);
+    try {
+      return await this.#await(row, Math.min(deadline, clock() + maxWaitMs), listening.next);
+    } finally {
+      listening.stop();
+      this.#waiting -= 1;
+    }
+  }
+
+  async #await(row: DeploymentRow, until: number, change: (signal: AbortSignal) => Promise<void>): Promise<{ socketPath: string; done(): void }> {
+    const { host, clock } = this.#parts;
+    for (;;) {
+      const engine = host.take(row.id);
+      if (engine !== null) return engine;
+      const left = until - clock();
+      if (left <= 0 || this.#closed || !this.#loop(row.id).expects(row)) {
+        const { reason } = this.#loop(row.id).status(row);
+        throw new PotorooError('no_engine_ready', `No engine of ${row.spec.bundle.pipeline.name} is ready${reason === null ? '.' : `: ${reason.message}`}`);
+      }
+      await change(AbortSignal.timeout(left));
+    }
+  }
+
+  async #version(actor: Actor, pipeline: Pipeline, id: number | undefined): Promise<PipelineVersion> {
+    const newest = pipeline.versions.toSorted((a, b) => b.id - a.id)[0];
+    const version = id === undefined ? newest : (pipeline.versions.find((v) => v.id === id) ?? await this.#parts.pipelines.version(actor, id));
+    if (version === undefined || version.steps.length === 0) throw new PotorooError('pipeline_invalid', `Pipeline ${pipeline.name} has no steps: add a model step, then deploy.`);
+    if (version.pipelineId !== pipeline.id) throw new PotorooError('invalid_request', `pipelineVersionId ${id} is a version of pipeline ${version.pipelineId}, not of ${pipeline.id} (${pipeline.name}): use one of its own.`, { fields: [{ field: 'pipelineVersionId', message: `use a version of pipeline ${pipeline.id}` }] });
+    return version;
+  }
+
+  async #spec(actor: Actor, pipeline: Pipeline, version: PipelineVersion, config: DeploymentConfig): Promise<DeploymentSpec> {
+    const { replicas, limits, arch } = readConfig(config);
+    const refs = modelsOf(version.steps);
+    const found = new Map<string, { version: ModelVersion; model: BundleModel }>();
+    for (const ref of refs) {
+      if (!found.has(ref.version)) found.set(ref.version, await this.#model(actor, ref));
+    }
+    const models = [...found.values()];
+    const links = refs.flatMap((ref) => found.get(ref.version) ?? []);
+    checkChain(links.map(({ version: { name, inputs, outputs }, model }) => ({
+      name, outputs, inputs: inputs?.map((field, i) => ({ ...field, name: model.config.tensorFields?.[i] ?? field.name })) ?? null,
+    })));
+    const bundle = {
+      format: 1 as const,
+      pipeline: { id: pipeline.id, name: pipeline.name, version: version.version, versionId: version.id, workspaceId: pipeline.workspaceId, deploymentId: 0 },
+      steps: version.steps,
+      models: models.map(({ model }) => model),
+    };
+    const revision = createHash('sha256').update(JSON.stringify([bundle, limits])).digest('hex').slice(0, 16);
+    return { revision, replicas, bundle, limits, archs: arch === undefined ? [...new Set(models.map((m) => m.version.arch))] : [arch] };
+  }
+
+  async #model(actor: Actor, ref: { name: string; version: string }): Promise<{ version: ModelVersion; model: BundleModel }> {
+    const version = await this.#parts.models.versionByName(actor, ref.name, ref.version);
+    if (version.status !== 'ready') {
+      throw new PotorooError('model_not_ready', `Model ${version.name} (${version.version}) is ${version.status}${version.reason === null ? '' : `: ${version.reason.message}`}${version.status === 'error' ? ' Use another version.' : ' Deploy once it is ready.'}`);
+    }
+    const { tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema, id: configId } = await this.#parts.models.config(actor, version.id);
+    const { id, name, sha256, framework, fileName } = version;
+    // Undefined properties vanish in JSON, so that the same config gives the same revision.
+    const config = JSON.parse(JSON.stringify({ tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema })) as BundleModel['config'];
+    return { version, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config } };
+  }
+
+  /** Id of the deployment; null when it was changed by somebody else in between. */
+  async #save(before: DeploymentRow | undefined, row: Parameters<DeploymentStore['insert']>[0]): Promise<number | null> {
+    if (before !== undefined) {
+      const { pipelineVersionId, wanted, generation, config, spec } = row;
+      return await this.#store.change(before.id, { pipelineVersionId, wanted, generation, config, spec }, this.#parts.clock()) ? before.id : null;
+    }
+    try {
+      return await this.#store.insert(row, this.#parts.clock());
+    } catch (error) {
+      if (isUniqueViolation(error)) return null;
+      throw error;
+    }
+  }
+
+  async #find(actor: Actor, id: number, right: Right): Promise<DeploymentRow> {
+    const missing = notFound('deployment_not_found', id);
+    const row = await this.#store.byId(id);
+    if (row === undefined) throw missing;
+    await this.#parts.access.require(actor, row.workspaceId, right, missing);
+    return row;
+  }
+
+  async #row(id: number): Promise<DeploymentRow> {
+    const row = await this.#store.byId(id);
+    if (row === undefined) throw notFound('deployment_not_found', id);
+    return row;
+  }
+
+  #loop(id: number): Reconciler {
+    let loop = this.#loops.get(id);
+    if (loop === undefined) {
+      loop = new Reconciler(id, this.#loopParts);
+      this.#loops.set(id, loop);
+    }
+    return loop;
+  }
+
+  #kickAll(): void {
+    for (const loop of this.#loops.values()) loop.kick();
+  }
+}
+
+function same(row: DeploymentRow, version: PipelineVersion, config: DeploymentConfig, spec: DeploymentSpec): boolean {
+  return row.pipelineVersionId === version.id && row.spec.revision === spec.revision && row.spec.replicas === spec.replicas
+    && JSON.stringify(row.spec.archs) === JSON.stringify(spec.archs) && JSON.stringify(row.config) === JSON.stringify(config);
+}
+
+function deploymentOf(row: DeploymentRow): Deployment {
+  const { id, pipelineId, workspaceId, pipelineVersionId, config, wanted, generation, port } = row;
+  return {
+    id, pipelineId, pipelineName: row.spec.bundle.pipeline.name, workspaceId, pipelineVersionId, config, wanted, generation, port,
+    createdAt: date(row.createdAt), updatedAt: date(row.updatedAt),
+  };
+}

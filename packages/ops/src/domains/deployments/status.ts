@@ -1,0 +1,106 @@
+import type { DeploymentState, Reason } from '@potoroo/contract';
+import type { EngineView } from '../../hosts/host.ts';
+import type { DeploymentStatus, EngineStatus } from '../domains.ts';
+import type { DeploymentRow, DeploymentSpec } from './deployments.store.ts';
+import type { Memory } from './plan.ts';
+
+export interface StatusInput {
+  readonly row: DeploymentRow;
+  readonly engines: readonly EngineView[];
+  readonly memory: Memory;
+  /** What keeps the loop itself from going on, such as a full disk or a taken port. */
+  readonly trouble: Reason | null;
+  readonly limits: string[];
+  readonly address: string;
+}
+
+/** This many crashes in a row with nothing serving is a crash loop, not a hiccup. */
+const loop = 3;
+
+export function statusOf(input: StatusInput): DeploymentStatus {
+  const { row, engines, memory, limits } = input;
+  const { state, reason } = stateOf(input);
+  const present = engines.filter((e) => e.phase !== 'exited');
+  const shown = [...present.map((e) => engineStatus(e, input)), ...crashed(input, present)];
+  const wantedReplicas = row.wanted === 'running' ? row.spec.replicas : 0;
+  return {
+    state, reason, limits,
+    observedGeneration: memory.generation,
+    pipelineVersion: serving(input).bundle.pipeline.version,
+    wantedReplicas,
+    readyReplicas: present.filter((e) => e.phase === 'ready' && e.revision === serving(input).revision).length,
+    engines: shown,
+  };
+}
+
+/** The set that answers now: the wanted one once it is proven, until then the one before it. */
+function serving({ row }: StatusInput): DeploymentSpec {
+  return row.wanted === 'running' && row.proven !== null ? row.proven : row.spec;
+}
+
+function stateOf({ row, engines, memory, trouble }: StatusInput): { state: DeploymentState; reason: Reason | null } {
+  const name = row.spec.bundle.pipeline.name;
+  const present = engines.filter((e) => e.phase !== 'exited');
+  if (row.wanted === 'stopped') {
+    if (present.length > 0) return { state: 'stopping', reason: { code: 'stopping', message: `${present.length} engine${present.length === 1 ? '' : 's'} of ${name} still finish${present.length === 1 ? 'es' : ''} what is under way.` } };
+    return { state: 'stopped', reason: { code: 'stopped', message: `Pipeline ${name} is not deployed.` } };
+  }
+  const { spec, proven } = row;
+  const ready = (s: DeploymentSpec): number => present.filter((e) => e.phase === 'ready' && e.revision === s.revision).length;
+  const crash = worst(memory, spec, present) ?? (proven === null ? null : worst(memory, proven, present));
+  const updating = proven !== null && proven.revision !== spec.revision;
+  const wrong = memory.failed ?? trouble ?? crash?.reason ?? null;
+  const up = ready(spec) + (updating ? ready(proven) : 0);
+
+  if (memory.failed !== null && updating && up > 0) {
+    return { state: 'degraded', reason: { ...memory.failed, message: `The update to ${spec.bundle.pipeline.version} failed and ${proven.bundle.pipeline.version} serves on: ${memory.failed.message}` } };
+  }
+  if (!updating && wrong === null && ready(spec) >= spec.replicas) {
+    return { state: 'running', reason: spec.replicas === 0 ? { code: 'scaled_to_zero', message: `${name} has 0 replicas: deploy it with a replica_count of 1 or more to infer.` } : null };
+  }
+  if (wrong !== null) {
+    const hopeless = up === 0 && (memory.failed !== null || (crash?.row ?? 0) >= loop || (crash === null && proven === null));
+    return { state: hopeless ? 'error' : 'degraded', reason: up === 0 || updating ? wrong : { ...wrong, message: `${ready(spec)} of ${spec.replicas} engines are ready: ${wrong.message}` } };
+  }
+  if (updating) return { state: 'updating', reason: { code: 'updating', message: `${ready(spec)} of ${spec.replicas} engines of version ${spec.bundle.pipeline.version} are ready; ${proven.bundle.pipeline.version} serves until all are.` } };
+  const starting = { code: 'starting', message: `${ready(spec)} of ${spec.replicas} engines of ${name} are ready.` };
+  return { state: up > 0 && proven !== null ? 'updating' : 'starting', reason: starting };
+}
+
+/** The crash with the most repetitions among the slots of a set that have no ready engine. */
+function worst(memory: Memory, spec: DeploymentSpec, present: readonly EngineView[]): Memory['crashes'][string] | null {
+  const open = Object.entries(memory.crashes).filter(([key]) => key.startsWith(`${spec.revision}/`)
+    && !present.some((e) => e.phase === 'ready' && key === `${e.revision}/${e.slot}`));
+  return open.map(([, crash]) => crash).toSorted((a, b) => b.row - a.row)[0] ?? null;
+}
+
+const versionOf = (revision: string, { row }: StatusInput): string =>
+  (row.proven?.revision === revision ? row.proven : row.spec).bundle.pipeline.version;
+
+function engineStatus(engine: EngineView, input: StatusInput): EngineStatus {
+  const key = `${engine.revision}/${engine.slot}`;
+  const crash = input.memory.crashes[key];
+  const reasons: Record<'starting' | 'draining', Reason> = {
+    starting: { code: 'starting', message: `Engine ${engine.name} is loading its models.`, log: [...engine.log] },
+    draining: { code: 'draining', message: `Engine ${engine.name} finishes what is under way, then stops.`, log: [...engine.log] },
+  };
+  return {
+    name: engine.name,
+    state: engine.phase === 'ready' ? 'running' : engine.phase === 'draining' ? 'draining' : 'starting',
+    reason: engine.phase === 'starting' || engine.phase === 'draining' ? reasons[engine.phase] : null,
+    pipelineVersion: versionOf(engine.revision, input),
+    address: input.address, pid: engine.pid, restarts: crash?.restarts ?? 0,
+    models: [...engine.models], startedAt: new Date(engine.startedAt),
+  };
+}
+
+/** Replicas that are down between two starts. */
+function crashed(input: StatusInput, present: readonly EngineView[]): EngineStatus[] {
+  if (input.row.wanted === 'stopped') return [];
+  return Object.entries(input.memory.crashes)
+    .filter(([key]) => !present.some((e) => `${e.revision}/${e.slot}` === key))
+    .map(([key, crash]) => ({
+      name: crash.engine, state: 'error', reason: crash.reason, pipelineVersion: versionOf(key.slice(0, key.lastIndexOf('/')), input),
+      address: null, pid: null, restarts: crash.restarts, models: [], startedAt: new Date(crash.at),
+    }));
+}
