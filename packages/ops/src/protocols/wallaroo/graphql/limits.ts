@@ -1,0 +1,32 @@
+import { GraphQLError, Kind, parse, type DocumentNode, type FragmentDefinitionNode, type SelectionSetNode } from 'graphql';
+
+/** Deepest document of the client: its introspection query, 13 levels. Everything else it sends stays below 200 fields. */
+export const limits = { tokens: 4_000, depth: 16, fields: 1_000, rows: 50_000 } as const;
+
+/** Parses a document and refuses, before anything runs, one that could not be a reasonable question. */
+export function parseBounded(source: string): DocumentNode {
+  const document = parse(source, { maxTokens: limits.tokens, noLocation: true });
+  const fragments = new Map<string, FragmentDefinitionNode>();
+  for (const d of document.definitions) if (d.kind === Kind.FRAGMENT_DEFINITION) fragments.set(d.name.value, d);
+
+  let fields = 0;
+  const walk = (set: SelectionSetNode | undefined, depth: number, open: readonly string[]): void => {
+    if (set === undefined) return;
+    if (depth > limits.depth) throw new GraphQLError(`The document nests deeper than ${limits.depth} levels. Ask for less at once.`);
+    for (const selection of set.selections) {
+      // Fragments are counted as often as they are spread: that is what they cost.
+      fields += 1;
+      if (fields > limits.fields) throw new GraphQLError(`The document asks for more than ${limits.fields} fields. Ask for less at once.`);
+      if (selection.kind !== Kind.FRAGMENT_SPREAD) walk(selection.selectionSet, depth + (selection.kind === Kind.FIELD ? 1 : 0), open);
+      else {
+        const name = selection.name.value;
+        if (open.includes(name)) throw new GraphQLError(`The fragment ${name} spreads itself.`);
+        walk(fragments.get(name)?.selectionSet, depth, [...open, name]);
+      }
+    }
+  };
+  const operations = document.definitions.filter((d) => d.kind === Kind.OPERATION_DEFINITION);
+  if (operations.length > 1) throw new GraphQLError('The document has more than one operation. Send one at a time.');
+  for (const d of operations) walk(d.selectionSet, 1, []);
+  return document;
+}

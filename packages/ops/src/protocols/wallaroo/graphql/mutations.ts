@@ -1,0 +1,71 @@
+import { PotorooError } from '@potoroo/contract';
+import { deploymentNode, modelConfigNode, workspaceNode } from './nodes.ts';
+import type { Session } from './session.ts';
+import { pinned, type Where } from './where.ts';
+
+interface InsertWorkspace { object: { name?: string | null; user_default_workspaces?: object | null } }
+interface Deploy { pk_columns: { id: number }; _set?: { deployed?: boolean | null } | null }
+interface ReplaceModels { objects: { deployment_id?: number | null; model_config_id?: number | null }[] }
+
+const needed = (value: unknown, field: string): number => {
+  if (typeof value !== 'number') throw new PotorooError('invalid_request', `${field} is missing.`, { fields: [{ field, message: 'missing' }] });
+  return value;
+};
+
+const refuse = (what: string) => () => {
+  throw new PotorooError('invalid_request', `${what} cannot be changed here yet.`);
+};
+
+export const mutations = {
+  insert_tag: refuse('Tags'),
+  insert_model_tag: refuse('Tags of models'),
+  delete_model_tag: refuse('Tags of models'),
+  insert_pipeline_tag: refuse('Tags of pipelines'),
+  delete_pipeline_tag: refuse('Tags of pipelines'),
+  update_model: refuse("A model version's visibility"),
+  update_pipeline: refuse("A pipeline's visibility"),
+  update_assay_by_pk: refuse('Assays'),
+
+  /** The client makes its user's default workspace this way; whatever name it gives, that is the one they have. */
+  async insert_workspace_one({ object }: InsertWorkspace, s: Session) {
+    const { workspaces } = s.domains;
+    return workspaceNode(object.user_default_workspaces ? await workspaces.defaultFor(s.actor) : await workspaces.create(s.actor, { name: object.name ?? '' }));
+  },
+
+  async delete_workspace_users({ where }: { where: Where }, s: Session) {
+    const userId = pinned(where, 'user_id');
+    const workspaceId = needed(pinned(where, 'workspace_id'), 'where.workspace_id._eq');
+    if (typeof userId !== 'string') throw new PotorooError('invalid_request', 'where.user_id._eq is missing: name the one user to take out.');
+    const { members } = await s.workspace(workspaceId);
+    const member = members.find((m) => m.userId === userId);
+    if (member === undefined) return { affected_rows: 0, returning: [] };
+    await s.domains.workspaces.removeMember(s.actor, workspaceId, userId);
+    return { affected_rows: 1, returning: [{ user_id: userId, user_type: member.role.toUpperCase(), workspace_id: workspaceId }] };
+  },
+
+  async update_deployment_by_pk({ pk_columns, _set }: Deploy, s: Session) {
+    const { deployments } = s.domains;
+    const deployment = await deployments.get(s.actor, pk_columns.id);
+    if (_set?.deployed === true) {
+      const { pipelineId, pipelineVersionId, config } = deployment;
+      return deploymentNode(await deployments.deploy(s.actor, { pipelineId, pipelineVersionId, config }));
+    }
+    return deploymentNode(_set?.deployed === false ? await deployments.undeploy(s.actor, deployment.id) : deployment);
+  },
+
+  /** Puts another model in the place of a deployment's only one: a new version of the pipeline, deployed as the one before. */
+  async insert_deployment_model_configs({ objects }: ReplaceModels, s: Session) {
+    const [object, ...more] = objects;
+    if (object === undefined || more.length > 0) throw new PotorooError('invalid_request', 'objects has to be one deployment and one model config.');
+    const deployment = await s.deployment(needed(object.deployment_id, 'objects.deployment_id'));
+    const config = await s.domains.models.configById(s.actor, needed(object.model_config_id, 'objects.model_config_id'));
+    const { name, version } = await s.modelVersion(config.modelVersionId);
+    const { steps } = await s.pipelineVersion(deployment.pipelineVersionId);
+    if (steps.length !== 1 || steps[0]?.type !== 'model') {
+      throw new PotorooError('pipeline_invalid', `Which of the ${steps.length} steps of ${deployment.pipelineName} to replace is not said. Use replace_with_model_step(index, model) on the pipeline and deploy it.`);
+    }
+    const next = await s.domains.pipelines.addVersion(s.actor, deployment.pipelineId, [{ type: 'model', model: { name, version } }]);
+    await s.domains.deployments.deploy(s.actor, { pipelineId: deployment.pipelineId, pipelineVersionId: next.id, config: deployment.config });
+    return { affected_rows: 1, returning: [{ id: config.id, deployment_id: deployment.id, model_config_id: config.id, model_config: modelConfigNode(config) }] };
+  },
+};

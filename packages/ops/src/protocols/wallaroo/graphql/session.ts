@@ -1,0 +1,75 @@
+import { isPotorooError, PotorooError } from '@potoroo/contract';
+import type { Actor, Deployment, Domains, Model, ModelVersion, Pipeline, PipelineVersion, StoredModelConfig, Workspace } from '../../../domains/domains.ts';
+import { all } from '../pages.ts';
+import { limits } from './limits.ts';
+
+/**
+ * One operation's view of the domains: what was read once is not read again, and the rows it touches are counted, so that
+ * a document whose lists multiply ends in an error instead of a busy server.
+ */
+export class Session {
+  readonly domains: Domains;
+  readonly actor: Actor;
+  readonly #reads = new Map<string, Promise<unknown>>();
+  #rows = 0;
+
+  constructor(domains: Domains, actor: Actor) {
+    this.domains = domains;
+    this.actor = actor;
+  }
+
+  count<T>(rows: T[]): T[] {
+    this.#rows += rows.length;
+    if (this.#rows > limits.rows) throw new PotorooError('invalid_request', `The answer has more than ${limits.rows} rows. Ask for less at once.`);
+    return rows;
+  }
+
+  #once<T>(key: string, read: () => Promise<T>): Promise<T> {
+    const known = this.#reads.get(key);
+    if (known !== undefined) return known as Promise<T>;
+    const started = read();
+    this.#reads.set(key, started);
+    return started;
+  }
+
+  workspace(id: number): Promise<Workspace> {
+    return this.#once(`workspace ${id}`, () => this.domains.workspaces.get(this.actor, id));
+  }
+  model(id: number): Promise<Model> {
+    return this.#once(`model ${id}`, () => this.domains.models.get(this.actor, id));
+  }
+  models(workspaceId: number): Promise<Model[]> {
+    return this.#once(`models of ${workspaceId}`, () => all((page) => this.domains.models.list(this.actor, { ...page, workspaceId })));
+  }
+  modelVersion(id: number): Promise<ModelVersion> {
+    return this.#once(`version ${id}`, () => this.domains.models.version(this.actor, id));
+  }
+  modelVersionNamed(name: string, version: string, workspaceId?: number): Promise<ModelVersion> {
+    return this.#once(`version ${version} of ${name} in ${workspaceId}`, () => this.domains.models.versionByName(this.actor, name, version, workspaceId));
+  }
+  config(modelVersionId: number): Promise<StoredModelConfig> {
+    return this.#once(`config of ${modelVersionId}`, () => this.domains.models.config(this.actor, modelVersionId));
+  }
+  pipeline(id: number): Promise<Pipeline> {
+    return this.#once(`pipeline ${id}`, () => this.domains.pipelines.get(this.actor, id));
+  }
+  pipelines(workspaceId: number): Promise<Pipeline[]> {
+    return this.#once(`pipelines of ${workspaceId}`, () => all((page) => this.domains.pipelines.list(this.actor, { ...page, workspaceId })));
+  }
+  pipelineVersion(id: number): Promise<PipelineVersion> {
+    return this.#once(`pipeline version ${id}`, () => this.domains.pipelines.version(this.actor, id));
+  }
+  deployment(id: number): Promise<Deployment> {
+    return this.#once(`deployment ${id}`, () => this.domains.deployments.get(this.actor, id));
+  }
+}
+
+/** What is not there, or not for this user to see, is null on this wire. */
+export async function orNull<T>(read: Promise<T>): Promise<T | null> {
+  try {
+    return await read;
+  } catch (error) {
+    if (isPotorooError(error) && error.status === 404) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,86 @@
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import type { FastifyInstance } from 'fastify';
+import { encodeArrowFile, select } from '@potoroo/batch';
+import { PotorooError } from '@potoroo/contract';
+import type { Actor, LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
+import { actorOf, type Context } from './http.ts';
+import { pipelineNamed } from './pipelines.ts';
+
+const arrowFile = 'application/vnd.apache.arrow.file';
+const Params = Type.Object({ topic: Type.String({ maxLength: 400 }) });
+const Cursor = Type.Union([Type.Null(), Type.Record(Type.String(), Type.Integer({ minimum: 0 }))]);
+/** Rows in a page for those who name no number; the client's own default is 100. */
+const defaultRows = 1_000;
+const mostRows = 1_000_000;
+
+interface Topic { pipelineId: number; failures: boolean }
+
+const invalid = (field: string, value: string, rule: string): PotorooError =>
+  new PotorooError('invalid_request', `${field} ${JSON.stringify(value.slice(0, 80))} is not right: use ${rule}.`, { fields: [{ field, message: rule }] });
+
+function asTime(field: string, value: string | undefined): Date | undefined {
+  if (value === undefined) return undefined;
+  const time = new Date(value);
+  if (Number.isNaN(time.getTime())) throw invalid(field, value, 'an ISO 8601 time with its offset');
+  return time;
+}
+
+function asRows(value: string | undefined): number {
+  if (value === undefined) return defaultRows;
+  const rows = Number(value);
+  if (!Number.isInteger(rows) || rows < 0) throw invalid('page_size', value, `a whole number up to ${mostRows}`);
+  return Math.min(rows, mostRows);
+}
+
+function asOrder(value: string | undefined): 'asc' | 'desc' | undefined {
+  if (value === undefined || value === 'asc' || value === 'desc') return value;
+  throw invalid('order', value, 'asc or desc');
+}
+
+/** The query as the client writes it: names may repeat, with or without brackets. */
+function readQuery(url: string): Omit<LogQuery, 'pipelineId'> & { dataset: string[]; exclude: string[]; separator: string | null } {
+  const query = new URL(url, 'http://ops').searchParams;
+  const one = (name: string): string | undefined => query.get(name) ?? undefined;
+  const many = (name: string): string[] => [...query.getAll(`${name}[]`), ...query.getAll(name)];
+  const start = asTime('time.start', one('time.start'));
+  const end = asTime('time.end', one('time.end'));
+  const order = asOrder(one('order'));
+  return {
+    limit: asRows(one('page_size')), ...(order && { order }), ...(start && { start }), ...(end && { end }),
+    dataset: many('dataset'), exclude: many('dataset.exclude'), separator: one('dataset.separator') ?? null,
+  };
+}
+
+export function logRoutes(app: FastifyInstance, context: Context): void {
+  const { domains: { logs } } = context;
+
+  /** `workspace-<id>-pipeline-<name>-inference`, with `-failures` for those that were refused. */
+  const topicNamed = async (actor: Actor, topic: string): Promise<Topic> => {
+    const missing = (why: string): PotorooError => new PotorooError('log_topic_not_found', `Log topic ${JSON.stringify(topic.slice(0, 100))} ${why}`);
+    if (/^model-.*-inference$/.test(topic)) throw missing('is that of a model; inferences are logged by pipeline: read the logs of the pipelines that run it.');
+    const [, workspaceId, name, failures] = /^workspace-(\d{1,15})-pipeline-(.+)-inference(-failures)?$/.exec(topic) ?? [];
+    if (workspaceId === undefined || name === undefined) throw missing('does not exist. Ask plateau/get_topic_name for the topic of a pipeline.');
+    const { id } = await pipelineNamed(context, actor, Number(workspaceId), name);
+    return { pipelineId: id, failures: failures !== undefined };
+  };
+
+  app.get('/v1/logs/topic/:topic', { schema: { params: Params } }, async (request) => {
+    const { pipelineId, failures } = await topicNamed(actorOf(request), (request.params as { topic: string }).topic);
+    return { partitions: failures ? {} : await logs.partitions(actorOf(request), pipelineId) };
+  });
+
+  app.post('/v1/logs/topic/:topic/records', { schema: { params: Params } }, async (request, reply) => {
+    const { pipelineId, failures } = await topicNamed(actorOf(request), (request.params as { topic: string }).topic);
+    const cursor: unknown = request.body ?? {};
+    if (!Value.Check(Cursor, cursor)) throw new PotorooError('invalid_request', 'The body has to be an object of row offsets by partition, as `next` of the page before; {} for the first page.');
+    const { dataset, exclude, separator, ...query } = readQuery(request.url);
+    // A refused inference is answered, not logged.
+    const page: LogPage = failures ? { batch: { rows: 0, columns: [] }, status: 'All', next: null }
+      : await logs.read(actorOf(request), { ...query, pipelineId, ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) });
+    // An empty page has no columns: the client stumbles over some of them when they have no row.
+    const batch = page.batch.rows === 0 ? { rows: 0, columns: [] } : select(page.batch, dataset, exclude);
+    const metadata = { status: JSON.stringify({ status: page.status, next: page.next }) };
+    return reply.type(arrowFile).send(Buffer.from(encodeArrowFile(batch, { metadata, separator })));
+  });
+}

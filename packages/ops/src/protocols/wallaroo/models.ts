@@ -1,0 +1,73 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyInstance } from 'fastify';
+import type { ModelVersion } from '../../domains/domains.ts';
+import { generated, Id, Maybe, post, type Context } from './http.ts';
+import { all } from './pages.ts';
+import { configBody, modelBody, timeText, versionBody, workspaceBody } from './present.ts';
+import { readSchema } from './upload.ts';
+
+const Batching = Type.Object({}, { additionalProperties: true });
+
+const flatVersion = (v: ModelVersion) => ({
+  id: v.id, sha: v.sha256, models_pk_id: v.modelId, model_version: v.version, owner_id: v.createdBy, model_id: v.name, file_name: v.fileName, image_path: null,
+});
+
+/** `<time> <stream> F <text>`, the form of a container runtime's log, which the client takes apart. */
+const logLine = (time: Date) => (line: string): string => `${timeText(time)} stdout F ${line}`;
+
+export function modelRoutes(app: FastifyInstance, { domains: { models, workspaces } }: Context): void {
+  post(app, '/v1/api/models/get_version_by_id', Type.Object({ model_version_id: Id }), async ({ actor, body }) => {
+    const [version, config] = await Promise.all([models.version(actor, body.model_version_id), models.config(actor, body.model_version_id)]);
+    return { model_version: { model_version: versionBody(version), config: configBody(config) } };
+  });
+
+  post(app, '/v1/api/models/insert_model_config', Type.Object({
+    model_version_id: Id,
+    tensor_fields: Maybe(Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 10_000 })),
+    filter_threshold: Maybe(Type.Number()),
+    input_schema: Maybe(Type.String()),
+    output_schema: Maybe(Type.String()),
+    batch_config: Maybe(Type.Literal('single')),
+    dynamic_batching_config: Maybe(Batching),
+    continuous_batching_config: Maybe(Batching),
+    openai_config: Maybe(Batching),
+  }), async ({ actor, body }) => {
+    const { dynamic_batching_config, continuous_batching_config, openai_config } = body;
+    const config = await models.configure(actor, body.model_version_id, {
+      ...(body.tensor_fields ? { tensorFields: body.tensor_fields } : {}),
+      ...(body.filter_threshold == null ? {} : { filterThreshold: body.filter_threshold }),
+      ...(body.batch_config ? { batchConfig: body.batch_config } : {}),
+      ...(body.input_schema ? { inputSchema: readSchema(body.input_schema, 'input_schema') } : {}),
+      ...(body.output_schema ? { outputSchema: readSchema(body.output_schema, 'output_schema') } : {}),
+    }, Object.fromEntries(Object.entries({ dynamic_batching_config, continuous_batching_config, openai_config }).filter(([, value]) => value != null)));
+    return { model_config: configBody(config) };
+  });
+
+  // What the client calls `model_id` here is a model version's id.
+  post(app, '/v1/api/models/get_config_by_id', Type.Object({ model_id: Id }), async ({ actor, body }) => {
+    return { model_config: configBody(await models.config(actor, body.model_id)) };
+  }, { readable: generated });
+
+  post(app, '/v1/api/models/get_upload_logs', Type.Object({ model_version_id: Id, lines: Maybe(Type.Integer({ minimum: 1 })) }), async ({ actor, body }) => {
+    const version = await models.version(actor, body.model_version_id);
+    const lines = await models.uploadLog(actor, body.model_version_id);
+    return { logs: lines.slice(body.lines ? -body.lines : 0).map(logLine(version.updatedAt)) };
+  });
+
+  // Without the versions: the client reads those of a model when it wants them.
+  post(app, '/v1/api/models/list', Type.Object({ workspace_id: Maybe(Id), workspace_name: Maybe(Type.String()) }), async ({ actor, body }) => {
+    const found = await all((page) => models.list(actor, { ...page, ...(body.workspace_id ? { workspaceId: body.workspace_id } : {}) }));
+    const own = new Map((await all((page) => workspaces.list(actor, page))).map((w) => [w.id, w]));
+    return { models: found.flatMap((model) => {
+      const workspace = own.get(model.workspaceId);
+      if (workspace === undefined || (body.workspace_name && workspace.name !== body.workspace_name)) return [];
+      return [{ model: modelBody(model), model_versions: [], workspace: workspaceBody(workspace) }];
+    }) };
+  });
+
+  post(app, '/v1/api/models/get', Type.Object({ id: Id }), async ({ actor, body }) => {
+    const model = await models.get(actor, body.id);
+    const workspace = await workspaces.get(actor, model.workspaceId);
+    return { ...modelBody(model), models: model.versions.map(flatVersion), workspace: { id: workspace.id, name: workspace.name } };
+  }, { readable: generated });
+}

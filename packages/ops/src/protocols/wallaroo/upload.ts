@@ -1,0 +1,105 @@
+import multipart from '@fastify/multipart';
+import { Type, type Static } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { accelerators, architectures, errorCodes, PotorooError, type Accelerator, type Architecture, type ErrorCode, type Field } from '@potoroo/contract';
+import { decodeArrowSchema } from '@potoroo/batch';
+import type { ModelVersion } from '../../domains/domains.ts';
+import { actorOf, Maybe, type Context } from './http.ts';
+
+const Conversion = Type.Object({ framework: Type.String(), arch: Maybe(Type.String()), accel: Type.Optional(Type.Unknown()) }, { additionalProperties: true });
+const Metadata = Type.Object({
+  name: Type.String(),
+  visibility: Maybe(Type.Union([Type.Literal('private'), Type.Literal('public')])),
+  workspace_id: Type.Integer({ minimum: 1 }),
+  conversion: Conversion,
+  input_schema: Maybe(Type.String()),
+  output_schema: Maybe(Type.String()),
+  image_path: Maybe(Type.String()),
+});
+
+const invalid = (field: string, message: string): PotorooError => new PotorooError('invalid_request', `${field} ${message}`, { fields: [{ field, message }] });
+
+/** Base64 of an Arrow schema message. @throws invalid_request naming the field */
+export function readSchema(text: string, field: string): Field[] {
+  try {
+    return decodeArrowSchema(Buffer.from(text, 'base64'));
+  } catch (error) {
+    throw new PotorooError('invalid_request', `${field} is not an Arrow schema in base64. Serialize one with pyarrow's schema.serialize().`, { fields: [{ field, message: 'not an Arrow schema' }], cause: error });
+  }
+}
+
+function readMetadata(text: string): Static<typeof Metadata> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new PotorooError('malformed_body', 'The part "metadata" is not JSON.', { cause: error });
+  }
+  const wrong = Value.Errors(Metadata, value).First();
+  if (wrong !== undefined) throw invalid(`metadata${wrong.path.replaceAll('/', '.')}`, `is not right: ${wrong.message}.`);
+  return value as Static<typeof Metadata>;
+}
+
+function oneOf<T extends string>(values: readonly T[], value: unknown, field: string): T {
+  if (!values.includes(value as T)) throw invalid(field, `${JSON.stringify(value)?.slice(0, 80)} is not known. Use one of ${values.join(', ')}.`);
+  return value as T;
+}
+
+/** `none`, or one key with its settings, which stay in the conversion. */
+const accelOf = (value: unknown): unknown => (typeof value === 'object' && value !== null ? Object.keys(value)[0] : value) ?? 'none';
+
+/**
+ * The upload form: `metadata` first, then `file`. The file goes from the socket to the blob store as it comes, so that its
+ * size costs no memory; which is also why the metadata cannot come after it.
+ */
+async function readForm(request: FastifyRequest, maxBytes: number) {
+  if (!request.isMultipart()) throw new PotorooError('unsupported_content_type', 'An upload is multipart/form-data with the parts "metadata" and "file".');
+  let metadata: Static<typeof Metadata> | undefined;
+  for await (const part of request.parts({ limits: { fileSize: maxBytes, files: 1, fields: 4, fieldSize: 4 * 1024 * 1024 } })) {
+    if (part.type === 'field' && part.fieldname === 'metadata') {
+      metadata = readMetadata(typeof part.value === 'string' ? part.value : JSON.stringify(part.value));
+      if (metadata.image_path) throw new PotorooError('framework_unsupported', 'Models that are container images cannot be run here. Upload the model file.');
+    } else if (part.type === 'file' && part.fieldname === 'file') {
+      if (metadata === undefined) throw invalid('metadata', 'has to come before the file.');
+      return { metadata, file: part };
+    }
+  }
+  throw invalid(metadata === undefined ? 'metadata' : 'file', 'is missing from the form.');
+}
+
+const errorCodeOf = (code: string | undefined): ErrorCode => (code !== undefined && code in errorCodes ? (code as ErrorCode) : 'model_invalid');
+
+export async function uploadRoutes(app: FastifyInstance, { domains: { models }, settings }: Context): Promise<void> {
+  await app.register(multipart);
+
+  const upload = async (request: FastifyRequest): Promise<ModelVersion> => {
+    const { metadata, file } = await readForm(request, settings.maxUploadBytes);
+    const { conversion } = metadata;
+    const input = metadata.input_schema ? readSchema(metadata.input_schema, 'input_schema') : undefined;
+    const output = metadata.output_schema ? readSchema(metadata.output_schema, 'output_schema') : undefined;
+    return models.upload(actorOf(request), {
+      workspaceId: metadata.workspace_id,
+      name: metadata.name,
+      fileName: file.filename,
+      framework: conversion.framework,
+      arch: oneOf<Architecture>(architectures, conversion.arch ?? 'x86', 'conversion.arch'),
+      accel: oneOf<Accelerator>(accelerators, accelOf(conversion.accel), 'conversion.accel'),
+      visibility: metadata.visibility ?? 'private',
+      conversion,
+      ...(input ? { inputSchema: input } : {}),
+      ...(output ? { outputSchema: output } : {}),
+      content: file.file,
+    });
+  };
+  const answer = (version: ModelVersion) => ({ insert_models: { returning: [{ models: [{ id: version.id }] }] } });
+
+  // The client does not ask again what became of this upload, so that a file which does not load is said here.
+  app.post('/v1/api/models/upload', async (request) => {
+    const version = await upload(request);
+    if (version.status === 'error') throw new PotorooError(errorCodeOf(version.reason?.code), version.reason?.message ?? 'The model did not load.');
+    return answer(version);
+  });
+  // Here it asks for the status until that is decided.
+  app.post('/v1/api/models/upload_and_convert', async (request) => answer(await upload(request)));
+}
