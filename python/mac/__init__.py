@@ -1,0 +1,1 @@
+"""The classes that a model of the framework `custom` (bring your own predict) extends."""

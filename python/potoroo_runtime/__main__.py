@@ -1,0 +1,127 @@
+"""Serves one model to one engine. See `wire` for what goes over the socket; stdout and stderr are the model's log."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from . import process
+from .errors import ModelError, as_model_error
+
+LOAD_FAILED = 4
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m potoroo_runtime", description="Serves one model to an engine over a Unix socket.")
+    parser.add_argument("--model", required=True, help="the uploaded file, or a folder with the content of an archive")
+    parser.add_argument("--framework", required=True)
+    parser.add_argument("--socket", required=True, help="the engine listens there")
+    parser.add_argument("--work", required=True, help="an empty folder of this process's own")
+    parser.add_argument("--config", default="{}", help="JSON: fileName, inputSchema, outputSchema, concurrency, memory, maxBody, options")
+    return parser.parse_args()
+
+
+def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
+    while not done.wait(1.0):
+        try:
+            wire.send({"type": "progress", "stage": stage[-1], "cpu": process.cpu_seconds(), "rss": process.resident_bytes()})
+        except OSError:
+            os._exit(0)
+
+
+def _serve(wire: Any, model: Any) -> None:
+    import pyarrow as pa
+
+    while True:
+        with wire.reading:
+            message = wire.receive()
+        if message is None:
+            return
+        head, body = message
+        op, number = head.get("op"), head.get("id")
+        try:
+            if op == "run":
+                start = time.perf_counter()
+                try:
+                    table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
+                except (pa.ArrowException, OSError) as error:
+                    raise ModelError("malformed_body", f"The Arrow stream cannot be read: {error}.") from None
+                answer = model.run(table)
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, answer.schema) as writer:
+                    for batch in answer.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], answer.schema)]:
+                        writer.write_batch(batch)
+                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000}, sink.getvalue())
+            elif op == "ping":
+                wire.send({"type": "pong", "id": number, "rss": process.resident_bytes()})
+            elif op == "describe":
+                described, inputs, outputs = model.describe()
+                wire.send({**described, "id": number}, inputs, outputs)
+            else:
+                raise ModelError("invalid_request", f"The operation {op!r} is not one of run, ping, describe.")
+        except ModelError as error:
+            wire.send({"type": "error", "id": number, "code": error.code, "message": error.message})
+        except (BrokenPipeError, ConnectionError):
+            return
+        except Exception as error:
+            traceback.print_exc()
+            known = as_model_error(error, "inference_failed", "The model's process failed")
+            wire.send({"type": "error", "id": number, "code": known.code, "message": known.message})
+
+
+def main() -> int:
+    arguments = _arguments()
+    faulthandler.enable()
+    process.end_with_parent()
+    config = json.loads(arguments.config)
+    if config.get("memory"):
+        process.limit_memory(int(config["memory"]))
+
+    from .wire import MAX_BODY, Wire
+
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(arguments.socket)
+    wire = Wire(connection, int(config.get("maxBody") or MAX_BODY))
+    stage, done = ["start"], threading.Event()
+    threading.Thread(target=_tell_progress, args=(wire, stage, done), name="progress", daemon=True).start()
+    work = Path(arguments.work)
+    os.chdir(work)
+    try:
+        from .model import Model
+
+        model = Model(Path(arguments.model), arguments.framework, config, work, stage.append)
+        described, inputs, outputs = model.describe()
+        done.set()
+        wire.send(described, inputs, outputs)
+    except BaseException as error:
+        done.set()
+        if not isinstance(error, ModelError):
+            traceback.print_exc()
+        known = as_model_error(error, "model_invalid", "The model could not be loaded")
+        sys.stdout.flush()
+        wire.send({"type": "failed", "code": known.code, "message": known.message})
+        return LOAD_FAILED
+    for _ in range(int(config.get("concurrency") or 1) - 1):
+        threading.Thread(target=_serve, args=(wire, model), daemon=True).start()
+    _serve(wire, model)
+    return 0
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main()
+    finally:
+        # Not through the interpreter's end: threads and libraries of model code may hang there.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

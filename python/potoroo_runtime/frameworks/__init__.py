@@ -1,0 +1,1 @@
+"""One file per framework. Adding a file adds a framework; nothing else lists them."""

@@ -1,0 +1,84 @@
+"""The wire between an engine and a model's process.
+
+The engine listens on a Unix socket; the process connects to it once, and the connection's end is the end of either side.
+A message is a prefix of 12 bytes (head length as u32, body length as u64, little-endian), a head (JSON, UTF-8, at most
+1 MiB) and a body (an Arrow IPC stream, possibly empty, at most `max_body` bytes).
+
+Process to engine, while it loads, about once a second:
+    {"type": "progress", "stage": str, "cpu": seconds of CPU used, "rss": bytes resident}
+then one of:
+    {"type": "ready", "inputs": [Field] | null, "outputs": [Field] | null, "warmUpMs": float, "aligned": bool, "notes": [str],
+     "inputBytes": int, "outputBytes": int}    body: the two schemas as Arrow schema messages, one after the other
+    {"type": "failed", "code": str, "message": str}    then it exits with 4
+Engine to process, any number at a time, answered in any order:
+    {"op": "run", "id": int} + Arrow stream  ->  {"type": "result", "id", "ms"} + Arrow stream | {"type": "error", "id", "code", "message"}
+    {"op": "describe", "id": int}            ->  the ready message again, with that id
+    {"op": "ping", "id": int}                ->  {"type": "pong", "id", "rss"}
+As many requests are worked on at once as the model's `concurrency` says; a ping waits its turn like the others, so that an
+answer means that the model still gets through its work.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from typing import Any, Optional
+
+from .errors import ModelError
+
+PREFIX = struct.Struct("<IQ")
+MAX_HEAD = 1 << 20
+MAX_BODY = 1 << 30
+
+
+class Wire:
+    """One connected socket. `receive` is for one thread at a time (the caller holds `reading`); `send` may be called by any."""
+
+    def __init__(self, connection: socket.socket, max_body: int = MAX_BODY) -> None:
+        self.connection = connection
+        self.max_body = max_body
+        self.reading = threading.Lock()
+        self._writing = threading.Lock()
+
+    def send(self, head: dict, *body: Any) -> None:
+        """`body` are buffers, sent one after the other."""
+        text = json.dumps(head, separators=(",", ":")).encode()
+        views = [memoryview(part).cast("B") for part in body]
+        views = [view for view in views if view.nbytes]
+        size = sum(view.nbytes for view in views)
+        if size > self.max_body:
+            raise ModelError("inference_failed", f"The model's answer has {size} bytes; at most {self.max_body} are let through. Return fewer rows or smaller values.")
+        start = PREFIX.pack(len(text), size) + text
+        with self._writing:
+            if size <= 1 << 16:
+                self.connection.sendall(b"".join([start, *views]))
+                return
+            self.connection.sendall(start)
+            for view in views:
+                self.connection.sendall(view)
+
+    def receive(self) -> Optional[tuple]:
+        """(head, body) of the next message; None when the peer closed. Raises ConnectionError on what is not a message."""
+        prefix = self._exactly(PREFIX.size, True)
+        if prefix is None:
+            return None
+        head_size, body_size = PREFIX.unpack(prefix)
+        if head_size > MAX_HEAD or body_size > self.max_body:
+            raise ConnectionError(f"a message of {head_size} + {body_size} bytes is over the bound")
+        head = self._exactly(head_size, False)
+        body = self._exactly(body_size, False)
+        return json.loads(bytes(head)), body
+
+    def _exactly(self, size: int, may_end: bool) -> Optional[memoryview]:
+        data = memoryview(bytearray(size))
+        have = 0
+        while have < size:
+            count = self.connection.recv_into(data[have:])
+            if count == 0:
+                if may_end and have == 0:
+                    return None
+                raise ConnectionError("the connection ended inside a message")
+            have += count
+        return data
