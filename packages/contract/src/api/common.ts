@@ -7,6 +7,10 @@ export const apiPrefix = '/api/v1';
 export const IdSchema = Type.Integer({ minimum: 1, maximum: 2_147_483_647 });
 export const TimeSchema = Type.String({ format: 'date-time' });
 
+/** One of a few words. */
+export const oneOf = <const T extends readonly string[]>(words: T, options: { description?: string } = {}) =>
+  Type.Unsafe<T[number]>(Type.Union(words.map((word) => Type.Literal(word)), options));
+
 /** Query of every list: how many, and where to go on. */
 export const PageQuerySchema = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Items a page; 100 when not given.' })),
@@ -22,7 +26,7 @@ export const ProblemSchema = Type.Object({
   type: Type.String({ description: 'Address of the page that explains this code.' }),
   title: Type.String(),
   status: Type.Integer(),
-  code: Type.Unsafe<ErrorCode>(Type.String({ enum: Object.keys(errorCodes) })),
+  code: oneOf(Object.keys(errorCodes) as ErrorCode[]),
   detail: Type.String(),
   instance: Type.Optional(Type.String({ description: 'Id of the request, as in the log and in the x-request-id header.' })),
   errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),

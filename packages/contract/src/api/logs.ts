@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox';
-import { TimeSchema } from './common.ts';
+import { oneOf, TimeSchema } from './common.ts';
 
 /**
  * Query of `GET /pipelines/{id}/logs`. Answers as JSON (this page), NDJSON, Arrow IPC file or stream, by `Accept`. Outside JSON
@@ -7,7 +7,7 @@ import { TimeSchema } from './common.ts';
  */
 export const LogQuerySchema = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000, description: 'Records a page; 100 when not given.' })),
-  order: Type.Optional(Type.Unsafe<'asc' | 'desc'>(Type.String({ enum: ['asc', 'desc'], description: '`desc`, the default, is newest first.' }))),
+  order: Type.Optional(oneOf(['asc', 'desc'], { description: '`desc`, the default, is newest first.' })),
   start: Type.Optional(TimeSchema), end: Type.Optional(TimeSchema),
   cursor: Type.Optional(Type.String({ maxLength: 65_536 })),
   pipelineVersion: Type.Optional(Type.String({ maxLength: 64 })), partition: Type.Optional(Type.String({ maxLength: 256 })),
@@ -17,7 +17,7 @@ export type ApiLogQuery = Static<typeof LogQuerySchema>;
 export const logStatuses = ['All', 'RecordLimited', 'ByteLimited', 'SchemaChange'] as const;
 export const LogPageSchema = Type.Object({
   items: Type.Array(Type.Record(Type.String(), Type.Unknown(), { description: 'Flat columns `time`, `in.x`, `out.y`, `anomaly.count`, `metadata.*`.' })),
-  status: Type.Unsafe<(typeof logStatuses)[number]>(Type.String({ enum: [...logStatuses], description: 'Why the page ends where it does.' })),
+  status: oneOf(logStatuses, { description: 'Why the page ends where it does.' }),
   cursor: Type.Union([Type.String(), Type.Null()]),
 }, { $id: 'LogPage' });
 export type ApiLogPage = Static<typeof LogPageSchema>;

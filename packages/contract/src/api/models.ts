@@ -1,13 +1,13 @@
 import { Type, type Static } from '@sinclair/typebox';
 import { ReasonSchema } from '../deployment.ts';
 import { FieldSchema } from '../field.ts';
-import { accelerators, architectures, ModelConfigSchema, StepsSchema, type Accelerator, type Architecture } from '../pipeline.ts';
-import { IdSchema, TimeSchema } from './common.ts';
+import { accelerators, architectures, ModelConfigSchema, StepsSchema } from '../pipeline.ts';
+import { IdSchema, oneOf, TimeSchema } from './common.ts';
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
-const ArchitectureSchema = Type.Unsafe<Architecture>(Type.String({ enum: [...architectures] }));
-const AcceleratorSchema = Type.Unsafe<Accelerator>(Type.String({ enum: [...accelerators] }));
-const VisibilitySchema = Type.Unsafe<'private' | 'public'>(Type.String({ enum: ['private', 'public'] }));
+const ArchitectureSchema = oneOf(architectures);
+const AcceleratorSchema = oneOf(accelerators);
+const VisibilitySchema = oneOf(['private', 'public']);
 
 export const modelStatuses = ['uploading', 'pending_load_native', 'attempting_load_native', 'pending_load_container', 'attempting_load_container', 'ready', 'error'] as const;
 
@@ -16,7 +16,7 @@ export const ModelVersionSchema = Type.Object({
   version: Type.String({ description: 'UUID that steps refer to.' }),
   sha256: Type.String(), size: Type.Integer({ description: 'Bytes.' }), fileName: Type.String(), framework: Type.String(), runtime: Type.String(),
   arch: ArchitectureSchema, accel: AcceleratorSchema, visibility: VisibilitySchema,
-  status: Type.Unsafe<(typeof modelStatuses)[number]>(Type.String({ enum: [...modelStatuses] })),
+  status: oneOf(modelStatuses),
   reason: nullable(ReasonSchema),
   inputs: nullable(Type.Array(FieldSchema)), outputs: nullable(Type.Array(FieldSchema)),
   conversion: Type.Record(Type.String(), Type.Unknown()),

@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox';
-import { IdSchema, TimeSchema } from './common.ts';
+import { IdSchema, oneOf, TimeSchema } from './common.ts';
 
-const RoleSchema = Type.Union([Type.Literal('user'), Type.Literal('admin')]);
+const RoleSchema = oneOf(['user', 'admin']);
 
 export const UserSchema = Type.Object({
   id: Type.String(), email: Type.String(), username: Type.String(), role: RoleSchema, enabled: Type.Boolean(), createdAt: TimeSchema,
@@ -18,7 +18,7 @@ export type NewUser = Static<typeof NewUserSchema>;
 
 export const UserChangeSchema = Type.Object({ enabled: Type.Boolean() }, { additionalProperties: false });
 
-const MemberRoleSchema = Type.Union([Type.Literal('owner'), Type.Literal('collaborator')]);
+const MemberRoleSchema = oneOf(['owner', 'collaborator']);
 export const WorkspaceSchema = Type.Object({
   id: IdSchema, name: Type.String(), archived: Type.Boolean(), createdAt: TimeSchema, createdBy: Type.String({ description: 'A user id.' }),
   members: Type.Array(Type.Object({ userId: Type.String(), role: MemberRoleSchema })),
