@@ -1,1 +1,16 @@
-export {};
+export { Potoroo, Users, type PotorooOptions } from './client.ts';
+export { DeploymentConfigBuilder, type SidekickModel } from './deployment-config.ts';
+export { Deployment, Deployments, type WaitOptions } from './deployments.ts';
+export type { InferenceInput, InferenceOutput, InferenceRow, InferOptions } from './inference.ts';
+export type { Rows } from './json.ts';
+export { Logs, type LogOptions, type LogPage, type LogRecord } from './logs.ts';
+export { Model, Models, ModelVersion, type UploadOptions } from './models.ts';
+export { Pages, type Page } from './pages.ts';
+export { Pipeline, Pipelines, type DeployOptions, type StepModel } from './pipelines.ts';
+export type { Credentials, TokenSet } from './session.ts';
+export type { CallOptions } from './transport.ts';
+export type { ModelSource, UploadProgress } from './upload.ts';
+export { Workspace, Workspaces } from './workspaces.ts';
+export { PotorooError, isPotorooError } from '@potoroo/contract';
+export type { ApiDeployment, ApiDeploymentStatus, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step } from '@potoroo/contract';
+export type { Batch } from '@potoroo/batch';

@@ -1,4 +1,4 @@
-import { errorCodes, PotorooError, type ErrorCode, type ErrorField } from '@potoroo/contract';
+import { errorCodes, PotorooError, type ErrorCode, type ErrorField, type Reason } from '@potoroo/contract';
 
 const isCode = (value: unknown): value is ErrorCode => typeof value === 'string' && value in errorCodes;
 
@@ -39,4 +39,11 @@ function parse(text: string): Problem {
 function fieldsOf(value: unknown): ErrorField[] | undefined {
   if (!Array.isArray(value) || value.length === 0) return undefined;
   return value.filter((item): item is ErrorField => typeof item === 'object' && item !== null && 'field' in item && 'message' in item);
+}
+
+/** Why something does not run, as the error it stands for; the last lines of its log are part of the message. */
+export function reasonError(reason: Reason | null, otherwise: string): PotorooError {
+  if (reason === null) return new PotorooError('internal', otherwise);
+  const message = [reason.message, ...(reason.log ?? [])].join('\n');
+  return new PotorooError(isCode(reason.code) ? reason.code : 'internal', message);
 }

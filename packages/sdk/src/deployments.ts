@@ -1,0 +1,116 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { apiPrefix, isPotorooError, PotorooError, type ApiDeployment, type ApiDeploymentStatus } from '@potoroo/contract';
+import { listOf, type Calls } from './calls.ts';
+import { readEvents } from './events.ts';
+import { infer, type InferenceInput, type InferenceOutput, type InferOptions } from './inference.ts';
+import type { Pages } from './pages.ts';
+import { reasonError } from './problem.ts';
+import type { CallOptions } from './transport.ts';
+
+const base = `${apiPrefix}/deployments`;
+
+export interface WaitOptions extends CallOptions {
+  /** Called with the status at once and after every change. */
+  readonly onProgress?: (status: ApiDeploymentStatus) => void;
+}
+
+/** A pipeline that is deployed: its engines, how they are, and inference. */
+export class Deployment {
+  readonly #calls: Calls;
+  readonly info: ApiDeployment;
+
+  constructor(calls: Calls, info: ApiDeployment) {
+    this.#calls = calls;
+    this.info = info;
+  }
+
+  get id(): number { return this.info.id; }
+  get #path(): string { return `${base}/${this.id}`; }
+
+  status(options: CallOptions = {}): Promise<ApiDeploymentStatus> {
+    return this.#calls.transport.json<ApiDeploymentStatus>(`${this.#path}/status`, options);
+  }
+
+  /** The status at once and after every change, until `signal` aborts. A connection that breaks is made again. */
+  async *watch(options: CallOptions = {}): AsyncGenerator<ApiDeploymentStatus> {
+    const { signal } = options;
+    for (let failures = 0; ;) {
+      try {
+        const response = await this.#calls.transport.request(`${this.#path}/events`, { signal, timeoutMs: Number.POSITIVE_INFINITY, headers: { accept: 'text/event-stream' } });
+        if (response.body === null) throw new PotorooError('unreachable', 'The event stream has no body.');
+        for await (const { event, data } of readEvents(response.body)) {
+          failures = 0;
+          if (event === 'error') throw reasonError(JSON.parse(data) as { code: string; message: string }, 'The event stream failed.');
+          yield JSON.parse(data) as ApiDeploymentStatus;
+        }
+      } catch (error) {
+        if (signal?.aborted === true) throw signal.reason;
+        if (isPotorooError(error) && error.code !== 'unreachable') throw error;
+        if (++failures > 5) throw error;
+      }
+      await delay(100 * 2 ** failures, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+
+  /**
+   * Waits until what is wanted now is what runs. @throws PotorooError with the code, the reason and the last log lines of
+   * a deployment in error; deadline_exceeded after `timeoutMs`, 120 seconds when not given
+   */
+  waitUntilRunning(options: WaitOptions = {}): Promise<ApiDeploymentStatus> {
+    return this.#wait(options, 'running', (status) => {
+      if (status.observedGeneration < this.info.generation) return false;
+      if (status.state === 'error' || status.state === 'degraded' && status.reason !== null && status.readyReplicas === 0) throw reasonError(status.reason, `Deployment ${this.id} is in error.`);
+      return status.state === 'running';
+    });
+  }
+
+  waitUntilStopped(options: WaitOptions = {}): Promise<ApiDeploymentStatus> {
+    return this.#wait(options, 'stopped', (status) => status.state === 'stopped');
+  }
+
+  /** Rows in the form that they came in: an array of rows, an Arrow table or a batch. */
+  infer<T extends InferenceInput>(input: T, options: InferOptions = {}): Promise<InferenceOutput<T>> {
+    return infer(this.#calls.transport, `${this.#path}/infer`, input, options);
+  }
+
+  /** Stops it: requests in progress are answered first. Returns as soon as it is wanted: see `waitUntilStopped()`. */
+  async undeploy(options: CallOptions = {}): Promise<Deployment> {
+    return new Deployment(this.#calls, await this.#calls.transport.json<ApiDeployment>(this.#path, { ...options, method: 'DELETE' }));
+  }
+
+  async #wait(options: WaitOptions, goal: string, reached: (status: ApiDeploymentStatus) => boolean): Promise<ApiDeploymentStatus> {
+    const { timeoutMs = 120_000, onProgress } = options;
+    const limit = AbortSignal.timeout(timeoutMs);
+    const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]);
+    let last: ApiDeploymentStatus | undefined;
+    try {
+      for await (const status of this.watch({ signal })) {
+        last = status;
+        onProgress?.(status);
+        if (reached(status)) return status;
+      }
+    } catch (error) {
+      if (!limit.aborted || options.signal?.aborted === true) throw error;
+    }
+    const where = last === undefined ? 'nothing was heard of it' : `it is ${last.state} with ${last.readyReplicas} of ${last.wantedReplicas} replicas ready${last.reason === null ? '' : `: ${last.reason.message}`}`;
+    throw new PotorooError('deadline_exceeded', `Deployment ${this.id} of ${this.info.pipelineName} is not ${goal} after ${timeoutMs} ms; ${where}.`);
+  }
+}
+
+export class Deployments {
+  readonly #calls: Calls;
+
+  constructor(calls: Calls) {
+    this.#calls = calls;
+  }
+
+  list(query: { workspaceId?: number; pipelineId?: number } & CallOptions = {}): Pages<Deployment> {
+    const { workspaceId, pipelineId, ...call } = query;
+    return listOf<ApiDeployment>(this.#calls.transport, base, { workspaceId, pipelineId }, call).map((info) => new Deployment(this.#calls, info));
+  }
+
+  /** @throws PotorooError deployment_not_found */
+  async get(id: number, options: CallOptions = {}): Promise<Deployment> {
+    return new Deployment(this.#calls, await this.#calls.transport.json<ApiDeployment>(`${base}/${id}`, options));
+  }
+}

@@ -1,0 +1,48 @@
+import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
+import { decodeArrow, encodeArrowFile, type Batch } from '@potoroo/batch';
+import { PotorooError } from '@potoroo/contract';
+import { parseExact, stringifyRows, type Rows } from './json.ts';
+import type { CallOptions, Transport } from './transport.ts';
+
+export interface InferOptions extends CallOptions {
+  /** Which columns to answer with: `time`, `in`, `out`, `anomaly`, `metadata` or deeper, such as `out.label`; all but metadata when not given. */
+  readonly dataset?: readonly string[];
+  readonly datasetExclude?: readonly string[];
+  /** Between the parts of a column's name; `.` when not given. */
+  readonly datasetSeparator?: string;
+}
+
+/** Columns `time`, `in.*`, `out.*`, `anomaly.count` and, when asked for, `metadata.*`, flat. */
+export type InferenceRow = Record<string, unknown>;
+export type InferenceInput = Rows | Table | Batch;
+export type InferenceOutput<T extends InferenceInput> = T extends Table ? Table : T extends Rows ? InferenceRow[] : Batch;
+
+export const arrowFile = 'application/vnd.apache.arrow.file';
+
+/** Sends rows and gives the answer in the form that they came in. */
+export async function infer<T extends InferenceInput>(transport: Transport, path: string, input: T, options: InferOptions): Promise<InferenceOutput<T>> {
+  const call = {
+    ...options,
+    method: 'POST',
+    query: { 'dataset[]': options.dataset, 'dataset.exclude[]': options.datasetExclude, 'dataset.separator': options.datasetSeparator },
+  } as const;
+  if (Array.isArray(input)) {
+    const type = 'application/json; format=pandas-records';
+    const answer = await transport.bytes(path, { ...call, body: new TextEncoder().encode(stringifyRows(input as Rows)), headers: { 'content-type': type, accept: type } });
+    return parseExact(new TextDecoder().decode(answer)) as InferenceOutput<T>;
+  }
+  const table = isTable(input);
+  const body = table ? tableToIPC(input, 'file') : encodeArrowFile(batchOf(input));
+  const answer = await transport.bytes(path, { ...call, body, headers: { 'content-type': arrowFile, accept: arrowFile } });
+  return (table ? tableFromIPC(answer) : decodeArrow(answer).batch) as InferenceOutput<T>;
+}
+
+/** Also a table of another copy of apache-arrow. */
+function isTable(input: unknown): input is Table {
+  return input instanceof Table || (typeof input === 'object' && input !== null && 'schema' in input && 'batches' in input);
+}
+
+function batchOf(input: unknown): Batch {
+  if (typeof input === 'object' && input !== null && 'columns' in input && 'rows' in input) return input as Batch;
+  throw new PotorooError('invalid_request', 'infer takes an array of rows, an Arrow table or a batch.');
+}

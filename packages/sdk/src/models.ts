@@ -1,0 +1,142 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { apiPrefix, PotorooError, type Accelerator, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Framework, type ModelConfig } from '@potoroo/contract';
+import { listOf, type Calls } from './calls.ts';
+import type { Pages } from './pages.ts';
+import { reasonError } from './problem.ts';
+import type { CallOptions } from './transport.ts';
+import { uploadOf, type ModelSource, type UploadProgress } from './upload.ts';
+
+export type { ModelSource };
+
+const base = `${apiPrefix}/models`;
+const versions = `${apiPrefix}/model-versions`;
+
+export interface UploadOptions extends CallOptions {
+  readonly framework: Framework;
+  /** Name to show; that of the path when a path is uploaded. */
+  readonly fileName?: string;
+  readonly arch?: Architecture;
+  readonly accel?: Accelerator;
+  readonly visibility?: 'private' | 'public';
+  readonly onProgress?: (progress: UploadProgress) => void;
+}
+
+/** One version of a model: an uploaded file, loaded once after the upload. */
+export class ModelVersion {
+  readonly #calls: Calls;
+  readonly info: ApiModelVersion;
+
+  constructor(calls: Calls, info: ApiModelVersion) {
+    this.#calls = calls;
+    this.info = info;
+  }
+
+  get id(): number { return this.info.id; }
+  get name(): string { return this.info.name; }
+  /** A UUID. */
+  get version(): string { return this.info.version; }
+  get status(): ApiModelVersion['status'] { return this.info.status; }
+
+  /** Sets how the model is run, such as `{ tensorFields: ['tensor'] }`; the newest config counts when a pipeline is deployed. */
+  async configure(config: ModelConfig, options: CallOptions = {}): Promise<this> {
+    await this.#calls.transport.json(`${versions}/${this.id}/config`, { ...options, method: 'PUT', json: config });
+    return this;
+  }
+
+  config(options: CallOptions = {}): Promise<ApiModelConfig> {
+    return this.#calls.transport.json<ApiModelConfig>(`${versions}/${this.id}/config`, options);
+  }
+
+  refresh(options: CallOptions = {}): Promise<ModelVersion> {
+    return this.#calls.models.version(this.id, options);
+  }
+
+  /** What was said when the model was loaded after its upload. */
+  async uploadLog(options: CallOptions = {}): Promise<string[]> {
+    return (await this.#calls.transport.json<{ lines: string[] }>(`${versions}/${this.id}/upload-log`, options)).lines;
+  }
+
+  /** @throws PotorooError with the code and the reason of a model that cannot be used; deadline_exceeded after `timeoutMs`, 180 seconds when not given */
+  async waitUntilReady(options: CallOptions = {}): Promise<ModelVersion> {
+    const { signal, timeoutMs = 180_000 } = options;
+    const limit = AbortSignal.timeout(timeoutMs);
+    let version = new ModelVersion(this.#calls, this.info);
+    for (let pause = 50; version.status !== 'ready'; pause = Math.min(pause * 2, 1000)) {
+      if (version.status === 'error') throw reasonError(version.info.reason, `Model ${version.name} cannot be used.`);
+      if (limit.aborted) throw new PotorooError('deadline_exceeded', `Model ${version.name} is still ${version.status} after ${timeoutMs} ms.`);
+      await delay(pause, undefined, signal === undefined ? {} : { signal });
+      version = await version.refresh({ signal });
+    }
+    return version;
+  }
+
+  /** @throws PotorooError in_use while a pipeline uses it */
+  async delete(options: CallOptions = {}): Promise<void> {
+    await this.#calls.transport.bytes(`${versions}/${this.id}`, { ...options, method: 'DELETE' });
+  }
+}
+
+/** A model: a name in a workspace, and its versions. */
+export class Model {
+  readonly info: ApiModel;
+  /** Newest first. */
+  readonly versions: readonly ModelVersion[];
+
+  constructor(calls: Calls, info: ApiModel) {
+    this.info = info;
+    this.versions = info.versions.map((version) => new ModelVersion(calls, version));
+  }
+
+  get id(): number { return this.info.id; }
+  get name(): string { return this.info.name; }
+
+  /** The newest version. */
+  get latest(): ModelVersion {
+    const version = this.versions[0];
+    if (version === undefined) throw new PotorooError('model_not_found', `Model ${this.name} has no version.`);
+    return version;
+  }
+}
+
+export class Models {
+  readonly #calls: Calls;
+
+  constructor(calls: Calls) {
+    this.#calls = calls;
+  }
+
+  list(query: { workspaceId?: number; name?: string } & CallOptions = {}): Pages<Model> {
+    const { workspaceId, name, ...call } = query;
+    return listOf<ApiModel>(this.#calls.transport, base, { workspaceId, name }, call).map((info) => new Model(this.#calls, info));
+  }
+
+  /** @throws PotorooError model_not_found */
+  async get(id: number, options: CallOptions = {}): Promise<Model> {
+    return new Model(this.#calls, await this.#calls.transport.json<ApiModel>(`${base}/${id}`, options));
+  }
+
+  /** @throws PotorooError model_not_found */
+  async version(id: number, options: CallOptions = {}): Promise<ModelVersion> {
+    return new ModelVersion(this.#calls, await this.#calls.transport.json<ApiModelVersion>(`${versions}/${id}`, options));
+  }
+
+  /**
+   * Uploads a model and waits until it has been loaded once. The same bytes as the newest version give that version back.
+   * There is no time limit for the upload itself unless `timeoutMs` sets one.
+   * @throws PotorooError invalid_name, body_too_large, model_invalid, model_unsupported, warm_up_failed
+   */
+  async upload(workspaceId: number, name: string, source: ModelSource, options: UploadOptions): Promise<ModelVersion> {
+    const { framework, arch, accel, visibility, onProgress, signal, timeoutMs } = options;
+    const upload = await uploadOf(source, onProgress);
+    const info = await this.#calls.transport.json<ApiModelVersion>(`${apiPrefix}/workspaces/${workspaceId}/models/${encodeURIComponent(name)}/versions`, {
+      method: 'POST',
+      query: { framework, fileName: options.fileName ?? upload.fileName, arch, accel, visibility },
+      body: () => upload.open(),
+      headers: { 'content-type': 'application/octet-stream' },
+      repeat: upload.repeatable ? 'always' : 'never',
+      timeoutMs: timeoutMs ?? Number.POSITIVE_INFINITY,
+      signal,
+    });
+    return await new ModelVersion(this.#calls, info).waitUntilReady({ signal });
+  }
+}

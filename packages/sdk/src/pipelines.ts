@@ -1,0 +1,146 @@
+import { apiPrefix, PotorooError, type ApiDeployment, type ApiPipeline, type ApiPipelineVersion, type DeploymentConfig, type Step } from '@potoroo/contract';
+import { createOnce, listOf, type Calls } from './calls.ts';
+import { Deployment } from './deployments.ts';
+import type { InferenceInput, InferenceOutput, InferOptions } from './inference.ts';
+import { Logs, type LogOptions } from './logs.ts';
+import type { Pages } from './pages.ts';
+import type { CallOptions } from './transport.ts';
+
+const base = `${apiPrefix}/pipelines`;
+
+/** A model version that a step can run. */
+export interface StepModel {
+  readonly name: string;
+  readonly version: string;
+}
+
+export interface DeployOptions extends CallOptions {
+  readonly config?: DeploymentConfig;
+  /** Deploys this earlier version instead of the steps as they stand. */
+  readonly pipelineVersionId?: number;
+}
+
+/**
+ * A pipeline: steps that are run in order. Steps are changed here first, as in the guide; `deploy` and `createVersion`
+ * save them as a new version.
+ */
+export class Pipeline {
+  readonly #calls: Calls;
+  #info: ApiPipeline;
+  #steps: Step[];
+
+  constructor(calls: Calls, info: ApiPipeline) {
+    this.#calls = calls;
+    this.#info = info;
+    this.#steps = [...(info.versions[0]?.steps ?? [])];
+  }
+
+  get info(): ApiPipeline { return this.#info; }
+  get id(): number { return this.#info.id; }
+  get name(): string { return this.#info.name; }
+  /** Newest first. */
+  get versions(): readonly ApiPipelineVersion[] { return this.#info.versions; }
+  get steps(): readonly Step[] { return this.#steps; }
+
+  addModelStep(model: StepModel): this {
+    this.#steps.push(modelStep(model));
+    return this;
+  }
+
+  replaceWithModelStep(index: number, model: StepModel): this {
+    this.#steps[this.#index(index)] = modelStep(model);
+    return this;
+  }
+
+  removeStep(index: number): this {
+    this.#steps.splice(this.#index(index), 1);
+    return this;
+  }
+
+  clear(): this {
+    this.#steps = [];
+    return this;
+  }
+
+  /** Saves the steps as a new version. @throws PotorooError pipeline_invalid, model_not_found, model_not_ready */
+  async createVersion(options: CallOptions = {}): Promise<ApiPipelineVersion> {
+    const version = await createOnce<ApiPipelineVersion>(this.#calls.transport, `${base}/${this.id}/versions`, { steps: this.#steps }, options);
+    this.#info = { ...this.#info, versions: [version, ...this.#info.versions] };
+    return version;
+  }
+
+  /**
+   * Deploys the steps as they stand, or updates the deployment there is; what runs keeps answering until the new one has
+   * proved itself. Returns as soon as it is wanted: see `deployment.waitUntilRunning()`.
+   */
+  async deploy(options: DeployOptions = {}): Promise<Deployment> {
+    const { config, pipelineVersionId, ...call } = options;
+    const newest = this.versions[0];
+    const changed = newest === undefined || JSON.stringify(newest.steps) !== JSON.stringify(this.#steps);
+    const versionId = pipelineVersionId ?? (changed ? (await this.createVersion(call)).id : newest.id);
+    const info = await this.#calls.transport.json<ApiDeployment>(`${base}/${this.id}/deployment`, { ...call, method: 'PUT', json: { pipelineVersionId: versionId, config } });
+    this.#info = { ...this.#info, deploymentId: info.id };
+    return new Deployment(this.#calls, info);
+  }
+
+  /** @throws PotorooError not_deployed */
+  async deployment(options: CallOptions = {}): Promise<Deployment> {
+    const id = this.#info.deploymentId ?? (await this.refresh(options)).deploymentId;
+    if (id === null) throw new PotorooError('not_deployed', `Pipeline ${this.name} is not deployed; deploy it first.`);
+    return await this.#calls.deployments.get(id, options);
+  }
+
+  /** Reads the pipeline again; steps that were changed here and not saved stay. */
+  async refresh(options: CallOptions = {}): Promise<ApiPipeline> {
+    this.#info = await this.#calls.transport.json<ApiPipeline>(`${base}/${this.id}`, options);
+    return this.#info;
+  }
+
+  /** @throws PotorooError not_deployed, no_engine_ready, schema_mismatch and the others of inference data */
+  async infer<T extends InferenceInput>(input: T, options: InferOptions = {}): Promise<InferenceOutput<T>> {
+    return await (await this.deployment({ signal: options.signal })).infer(input, options);
+  }
+
+  async undeploy(options: CallOptions = {}): Promise<Deployment> {
+    return await (await this.deployment(options)).undeploy(options);
+  }
+
+  /** What was inferred, newest first unless `order` or `start` says otherwise. */
+  logs(options: LogOptions = {}): Logs {
+    return new Logs(this.#calls.transport, `${base}/${this.id}/logs`, options);
+  }
+
+  async delete(options: CallOptions = {}): Promise<void> {
+    await this.#calls.transport.bytes(`${base}/${this.id}`, { ...options, method: 'DELETE' });
+  }
+
+  #index(index: number): number {
+    if (Number.isInteger(index) && index >= 0 && index < this.#steps.length) return index;
+    throw new PotorooError('pipeline_invalid', `Pipeline ${this.name} has ${this.#steps.length} steps and none at index ${index}; the first is 0.`);
+  }
+}
+
+const modelStep = (model: StepModel): Step => ({ type: 'model', model: { name: model.name, version: model.version } });
+
+export class Pipelines {
+  readonly #calls: Calls;
+
+  constructor(calls: Calls) {
+    this.#calls = calls;
+  }
+
+  list(query: { workspaceId?: number; name?: string; deployed?: boolean } & CallOptions = {}): Pages<Pipeline> {
+    const { workspaceId, name, deployed, ...call } = query;
+    return listOf<ApiPipeline>(this.#calls.transport, base, { workspaceId, name, deployed }, call).map((info) => new Pipeline(this.#calls, info));
+  }
+
+  /** @throws PotorooError pipeline_not_found */
+  async get(id: number, options: CallOptions = {}): Promise<Pipeline> {
+    return new Pipeline(this.#calls, await this.#calls.transport.json<ApiPipeline>(`${base}/${id}`, options));
+  }
+
+  /** The pipeline of that name in a workspace, made when there is none. @throws PotorooError invalid_name */
+  async build(workspaceId: number, name: string, options: CallOptions = {}): Promise<Pipeline> {
+    return new Pipeline(this.#calls, await createOnce<ApiPipeline>(this.#calls.transport, `${apiPrefix}/workspaces/${workspaceId}/pipelines`, { name }, options));
+  }
+}
