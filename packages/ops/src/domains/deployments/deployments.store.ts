@@ -80,8 +80,8 @@ export class DeploymentStore {
     return numUpdatedRows > 0n;
   }
 
-  async setProven(id: number, spec: DeploymentSpec, generation: number): Promise<void> {
-    await this.#db.updateTable('deployments').set({ provenSpec: json(spec), provenGeneration: generation }).where('id', '=', id).execute();
+  async setProven(id: number, spec: DeploymentSpec | null, generation: number): Promise<void> {
+    await this.#db.updateTable('deployments').set({ provenSpec: spec === null ? null : json(spec), provenGeneration: generation }).where('id', '=', id).execute();
   }
 
   async setPort(id: number, port: number | null): Promise<void> {

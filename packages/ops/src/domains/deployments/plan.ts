@@ -34,6 +34,7 @@ export interface Situation {
 export type Action =
   | { readonly do: 'forget'; readonly engine: EngineView }
   | { readonly do: 'start'; readonly revision: string; readonly slot: number }
+  /** The wanted set is whole: keep it as the proven one. A set of no engines proves nothing. */
   | { readonly do: 'promote' }
   | { readonly do: 'route'; readonly routing: Routing }
   | { readonly do: 'drain'; readonly name: string }
@@ -71,7 +72,6 @@ export function plan(situation: Situation, bounds: Bounds = defaultBounds): Plan
   const wakes: number[] = [];
   const starts: Action[] = [];
   const actions: Action[] = situation.engines.filter((e) => e.phase === 'exited').map((engine) => ({ do: 'forget', engine }));
-  const memory = remember(situation, bounds);
   const live = situation.engines.filter((e) => e.phase === 'starting' || e.phase === 'ready');
   const of = (target: Target | null): EngineView[] => (target === null ? [] : live.filter((e) => e.revision === target.revision));
   const ready = (engines: readonly EngineView[]): EngineView[] => engines.filter((e) => e.phase === 'ready');
@@ -80,6 +80,9 @@ export function plan(situation: Situation, bounds: Bounds = defaultBounds): Plan
   const old = wanted !== null && situation.proven !== null && situation.proven.revision !== wanted.revision ? situation.proven : null;
   const complete = wanted === null || ready(of(wanted)).length >= wanted.replicas;
   if (wanted !== null && complete) actions.push({ do: 'promote' });
+  const noted = remember(situation, bounds);
+  // It may have become whole at the very moment it was given up.
+  const memory = complete ? { ...noted, failed: null } : noted;
 
   const keep = new Set<EngineView>();
   const crashes: Record<string, Crash> = {};
@@ -109,10 +112,11 @@ export function plan(situation: Situation, bounds: Bounds = defaultBounds): Plan
   // A failed update is cleared away, the old set serves on; with no old set, what did become ready serves.
   if (memory.failed !== null && old !== null) for (const engine of of(wanted)) keep.delete(engine);
 
-  // Engines of neither set go, except that before anything was proven they serve until something is.
-  const strays = situation.proven === null ? live.filter((e) => !targets.some((t) => t.revision === e.revision)) : [];
+  // Engines of neither set go, but serve on while there is nothing better.
+  const strays = live.filter((e) => !targets.some((t) => t.revision === e.revision));
   const wantedReady = ready(of(wanted)).filter((e) => keep.has(e));
-  const serving = complete ? wantedReady : [ready(of(old)), ready(strays), wantedReady].find((engines) => engines.length > 0) ?? [];
+  const isProven = wanted !== null && situation.proven?.revision === wanted.revision;
+  const serving = complete ? wantedReady : [ready(of(old)), isProven ? wantedReady : [], ready(strays), wantedReady].find((engines) => engines.length > 0) ?? [];
   for (const engine of serving) keep.add(engine);
   actions.push({ do: 'route', routing: { engines: serving.map((e) => e.name), expect: wanted !== null && coming } });
 

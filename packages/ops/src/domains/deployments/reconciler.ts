@@ -131,7 +131,7 @@ export class Reconciler {
         return spools.collect({ deploymentId: this.#id, partition: action.engine.name });
       case 'promote':
         if (row === undefined || row.provenGeneration === row.generation) return;
-        await store.setProven(this.#id, row.spec, row.generation);
+        await store.setProven(this.#id, row.spec.replicas === 0 ? null : row.spec, row.generation);
         return this.#parts.onSettled();
       case 'route':
         this.#expect = action.routing.expect;
