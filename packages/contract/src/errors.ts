@@ -33,6 +33,7 @@ export const errorCodes = {
   model_not_ready: { status: 409, title: 'The model is not ready' },
   framework_unsupported: { status: 422, title: 'Unsupported framework' },
   warm_up_failed: { status: 422, title: 'The warm-up inference failed' },
+  environment_failed: { status: 422, title: "The model's Python environment could not be made" },
   pipeline_invalid: { status: 422, title: 'The pipeline cannot run' },
   // inference data
   malformed_body: { status: 400, title: 'The body cannot be read' },
@@ -50,6 +51,7 @@ export const errorCodes = {
   not_deployed: { status: 404, title: 'The pipeline is not deployed' },
   no_engine_ready: { status: 503, title: 'No engine is ready' },
   engine_lost: { status: 502, title: 'The engine stopped while it worked on this request' },
+  model_process_lost: { status: 502, title: "The model's process stopped while it worked on this request" },
   unreachable: { status: 502, title: 'The server does not answer' },
   // deployment states
   engine_start_failed: { status: 500, title: 'The engine did not start' },

@@ -39,6 +39,19 @@ export type Architecture = (typeof architectures)[number];
 export const accelerators = ['none', 'cuda', 'jetson', 'openvino', 'rocm'] as const;
 export type Accelerator = (typeof accelerators)[number];
 
+/** How a model is run that needs a Python process of its own. */
+export const PythonModelSchema = Type.Object({
+  environment: Type.String({ description: 'Hash of its environment: of the packages that are installed in it.' }),
+  python: Type.Optional(Type.String({ description: "The environment's interpreter; else `<POTOROO_ENVIRONMENTS>/<environment>/bin/python`." })),
+  inputSchema: Type.Optional(Type.String({ description: 'Base64 of an Arrow schema message, where fields cannot express the schema.' })),
+  outputSchema: Type.Optional(Type.String({ description: 'As inputSchema.' })),
+  concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that the model works on at once; 1 by default.' })),
+  memoryBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'Writable memory that its process may have.' })),
+  env: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Set in the environment of its process.' })),
+  options: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: "The upload's framework_config and the like, handed to the framework." })),
+});
+export type PythonModel = Static<typeof PythonModelSchema>;
+
 /** One model of a bundle. `file` is relative to the bundle folder and content-addressed. */
 export const BundleModelSchema = Type.Object({
   id: Type.Integer({ description: 'Model version id in ops; 0 outside ops.' }),
@@ -50,6 +63,7 @@ export const BundleModelSchema = Type.Object({
   fileName: Type.String(),
   file: Type.String(),
   config: ModelConfigSchema,
+  python: Type.Optional(PythonModelSchema),
 });
 export type BundleModel = Static<typeof BundleModelSchema>;
 
