@@ -22,6 +22,8 @@ export interface ProcessHostOptions {
   readonly engineMain?: string;
   readonly clock?: () => number;
   readonly drainMs?: number;
+  /** What engines write: debug, info, warn, error or silent. */
+  readonly logLevel?: string;
   /** Each line an engine writes. */
   readonly onLine?: (engine: string, line: string) => void;
   /** Null where engines are not to be held by quotas. */
@@ -30,7 +32,7 @@ export interface ProcessHostOptions {
 
 const watchMs = 1_000;
 /** What an engine gets of ops' environment; none of its secrets is in it. */
-const passed = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LOG_LEVEL', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CERTS'];
+const passed = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CERTS'];
 
 interface Entrance { entry: Entry; port: Promise<number> }
 
@@ -53,12 +55,14 @@ class ProcessHost implements Host {
   readonly #sockets: string;
   readonly #quota: CpuQuota | null;
   readonly #main: string;
+  readonly #drainMs: number;
   readonly #watch: NodeJS.Timeout;
   #closing = false;
   #started = 0;
 
   constructor(options: ProcessHostOptions) {
     this.#options = options;
+    this.#drainMs = options.drainMs ?? 30_000;
     this.address = options.address ?? '127.0.0.1';
     this.#main = options.engineMain ?? fileURLToPath(new URL('../../../../engine/dist/main.js', import.meta.url));
     const instance = createHash('sha256').update(resolve(options.dataDir)).digest('hex').slice(0, 12);
@@ -95,7 +99,9 @@ class ProcessHost implements Host {
     this.#started += 1;
     const socketPath = join(this.#sockets, `${this.#started.toString(36)}.sock`);
     const command = [process.execPath, this.#main, '--bundle', resolve(spec.bundle), '--spool', resolve(spec.spool), '--partition', spec.name,
-      '--socket', socketPath, '--memory', String(spec.limits.memory), '--cpus', String(spec.limits.cpus)];
+      '--socket', socketPath, '--memory', String(spec.limits.memory), '--cpus', String(spec.limits.cpus),
+      // Its own end of a drain comes before ours, so that it can say what it gave up.
+      '--drain-ms', String(Math.ceil(this.#drainMs * 0.8))];
     try {
       mkdirSync(spec.spool, { recursive: true });
       rmSync(socketPath, { force: true });
@@ -108,9 +114,10 @@ class ProcessHost implements Host {
       throw fromSystemError(error, `Starting engine ${spec.name}`);
     }
     if (spec.ops !== null) command.push('--ops', spec.ops.url);
+    if (this.#options.logLevel !== undefined) command.push('--log-level', this.#options.logLevel);
     const held: { release: (() => void) | null } = { release: null };
     const engine: EngineProcess = new EngineProcess(spec, {
-      command, socketPath, env: environment(spec), clock: this.#options.clock ?? Date.now, drainMs: this.#options.drainMs ?? 30_000,
+      command, socketPath, env: environment(spec), clock: this.#options.clock ?? Date.now, drainMs: this.#drainMs,
       onLine: (line) => this.#options.onLine?.(spec.name, line),
       onChange: () => this.#changed(spec.deploymentId),
       onReturned: (socket) => {
