@@ -2,7 +2,7 @@ import type { Migration } from '../migrate.ts';
 
 export const deployments: Migration = async ({ db, table }) => {
   await table('deployments')
-    .addColumn('pipeline_id', 'integer', (c) => c.notNull().unique().references('pipelines.id').onDelete('cascade'))
+    .addColumn('pipeline_id', 'integer', (c) => c.notNull().unique().references('pipelines.id'))
     .addColumn('workspace_id', 'integer', (c) => c.notNull().references('workspaces.id'))
     .addColumn('pipeline_version_id', 'integer', (c) => c.notNull())
     .addColumn('wanted', 'text', (c) => c.notNull())
