@@ -61,7 +61,7 @@ export const AccessListSchema = Type.Object({
 export type AccessList = Static<typeof AccessListSchema>;
 
 /** Exit codes of an engine, so that a host can tell a bad bundle from a crash. */
-export const engineExit = { ok: 0, badBundle: 3, loadFailed: 4, portTaken: 5 } as const;
+export const engineExit = { ok: 0, badSettings: 2, badBundle: 3, loadFailed: 4, portTaken: 5, outOfMemory: 6, storage: 7 } as const;
 
 /** Answer to a shipped piece of spool: the row offset that ops wants next from this partition. */
 export interface ShipAnswer {
