@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ModelVersion } from '../../domains/domains.ts';
 import { generated, Id, Maybe, post, type Context } from './http.ts';
 import { all } from './pages.ts';
-import { configBody, modelBody, timeText, versionBody, workspaceBody } from './present.ts';
+import { configBody, modelBody, versionBody, workspaceBody } from './present.ts';
 import { readSchema } from './upload.ts';
 
 const Batching = Type.Object({}, { additionalProperties: true });
@@ -11,9 +11,6 @@ const Batching = Type.Object({}, { additionalProperties: true });
 const flatVersion = (v: ModelVersion) => ({
   id: v.id, sha: v.sha256, models_pk_id: v.modelId, model_version: v.version, owner_id: v.createdBy, model_id: v.name, file_name: v.fileName, image_path: null,
 });
-
-/** `<time> <stream> F <text>`, the form of a container runtime's log, which the client takes apart. */
-const logLine = (time: Date) => (line: string): string => `${timeText(time)} stdout F ${line}`;
 
 export function modelRoutes(app: FastifyInstance, { domains: { models, workspaces } }: Context): void {
   post(app, '/v1/api/models/get_version_by_id', Type.Object({ model_version_id: Id }), async ({ actor, body }) => {
@@ -49,9 +46,7 @@ export function modelRoutes(app: FastifyInstance, { domains: { models, workspace
   }, { readable: generated });
 
   post(app, '/v1/api/models/get_upload_logs', Type.Object({ model_version_id: Id, lines: Maybe(Type.Integer({ minimum: 1 })) }), async ({ actor, body }) => {
-    const version = await models.version(actor, body.model_version_id);
-    const lines = await models.uploadLog(actor, body.model_version_id);
-    return { logs: lines.slice(body.lines ? -body.lines : 0).map(logLine(version.updatedAt)) };
+    return { logs: (await models.uploadLog(actor, body.model_version_id)).slice(body.lines ? -body.lines : 0) };
   });
 
   // Without the versions: the client reads those of a model when it wants them.
