@@ -1,0 +1,50 @@
+import { stat } from 'node:fs/promises';
+import { PotorooError } from '@potoroo/contract';
+import { loadOnnx } from './onnx.ts';
+import { openPool } from './pool.ts';
+import type { LoadOptions, Runtime } from './runtime.ts';
+
+/** A run longer than this would hold up every other connection, so such models go to worker threads. */
+const inlineMs = 2;
+/** Every worker thread has its own copy of the weights. Above this size one thread gets all the cores instead. */
+const sharedAboveBytes = 256 * 1024 * 1024;
+
+const loaders: Readonly<Record<string, (file: string, options: LoadOptions) => Promise<Runtime>>> = { onnx: loadOnnx };
+
+export interface ModelFile {
+  file: string;
+  framework: string;
+  tensorFields?: readonly string[];
+}
+
+/**
+ * Loads a model on this thread and proves it with a warm-up inference.
+ * @throws PotorooError `framework_unsupported`, `model_invalid`, `model_unsupported`, `warm_up_failed`
+ */
+export async function loadHere(model: ModelFile, threads: number): Promise<Runtime> {
+  const load = loaders[model.framework];
+  if (load === undefined) throw new PotorooError('framework_unsupported', `Framework '${model.framework}' is not supported; this engine runs ${Object.keys(loaders).join(', ')}.`);
+  const size = await sizeOfFile(model.file);
+  if (size <= 0) throw new PotorooError('model_invalid', size === 0 ? 'The model file is empty.' : 'The model file is missing from the bundle.');
+  return load(model.file, { threads, ...(model.tensorFields && { tensorFields: model.tensorFields }) });
+}
+
+function sizeOfFile(file: string): Promise<number> {
+  return stat(file).then((s) => s.size, () => -1);
+}
+
+/**
+ * Loads a model and decides where it runs: a fast one on the event loop, a slow one in `cpus` worker threads. A slow model
+ * is loaded once more, as only a run tells that it is slow; the threads' copies are what stays.
+ * @throws PotorooError as `loadHere`
+ */
+export async function loadModel(model: ModelFile, cpus: number): Promise<Runtime> {
+  const cores = Math.max(1, Math.floor(cpus));
+  const runtime = await loadHere(model, cores);
+  const description = runtime.describe();
+  if (description.warmUpMs <= inlineMs) return runtime;
+  await runtime.unload();
+  const slots = (await sizeOfFile(model.file)) > sharedAboveBytes ? 1 : cores;
+  const { file, tensorFields } = model;
+  return openPool({ file, threads: Math.max(1, Math.floor(cores / slots)), ...(tensorFields && { tensorFields }) }, description, slots);
+}

@@ -1,0 +1,58 @@
+import { select, type Batch, type Column } from '@potoroo/batch';
+import { PotorooError, type Field } from '@potoroo/contract';
+
+/** What a request asks to get back, resolved against the columns this pipeline has. */
+export interface Selection {
+  /** The columns, in the answer's order: `time` or not, the run's own by name, then metadata. */
+  time: boolean;
+  run: readonly string[];
+  metadata: readonly MetadataName[];
+  /** Null nests: `{"out":{"y":..}}`; '.' flattens: `{"out.y":..}`. */
+  separator: string | null;
+  /** Whether the request said anything about datasets; if not, JSON answers have the edge form. */
+  asked: boolean;
+}
+
+const cached = 256;
+
+/**
+ * Reads `dataset[]`, `dataset.exclude[]` and `dataset.separator` of a query (the brackets may be left out). A client
+ * repeats the same few queries, so each is resolved once.
+ */
+export class Datasets {
+  readonly #names: readonly string[];
+  readonly #seen = new Map<string, Selection>();
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
+  /** @throws PotorooError `invalid_request` for a parameter given in a wrong form */
+  of(query: string): Selection {
+    const known = this.#seen.get(query);
+    if (known !== undefined) return known;
+    const params = new URLSearchParams(query);
+    const include = [...params.getAll('dataset[]'), ...params.getAll('dataset')];
+    const exclude = [...params.getAll('dataset.exclude[]'), ...params.getAll('dataset.exclude')];
+    const separators = params.getAll('dataset.separator');
+    if (separators.length > 1) throw new PotorooError('invalid_request', 'dataset.separator is given more than once. Give it once.');
+    const separator = separators[0] ?? null;
+    if (separator !== null && separator.length > 8) throw new PotorooError('invalid_request', `dataset.separator '${separator.slice(0, 80)}' is too long. Use at most 8 characters.`);
+    const all: Batch = { rows: 0, columns: this.#names.map((name): Column => ({ kind: 'tensor', name, type: 'int8', shape: [], values: new Int8Array(0) })) };
+    const names = select(all, include, exclude).columns.map((c) => c.name);
+    const metadata = metadataNames.filter((name) => names.includes(name));
+    const run = names.filter((name) => name !== 'time' && !metadata.includes(name as MetadataName));
+    const selection = { time: names.includes('time'), run, metadata, separator: separator === '' ? null : separator, asked: include.length + exclude.length + separators.length > 0 };
+    if (this.#seen.size >= cached) this.#seen.clear();
+    this.#seen.set(query, selection);
+    return selection;
+  }
+}
+
+const metadataNames = ['metadata.last_model', 'metadata.pipeline_version', 'metadata.elapsed', 'metadata.dropped', 'metadata.partition', 'metadata.request_id'] as const;
+export type MetadataName = (typeof metadataNames)[number];
+
+/** Every column an answer can have, in the order answers have them. */
+export function answerColumns(inputs: readonly Field[], outputs: readonly Field[]): string[] {
+  return ['time', ...inputs.map((f) => `in.${f.name}`), ...outputs.map((f) => `out.${f.name}`), 'anomaly.count', ...metadataNames];
+}
