@@ -22,6 +22,8 @@ export const SettingsSchema = Type.Object({
   modelLoads: setting('POTOROO_MODEL_LOADS', Type.Integer({ default: 2, minimum: 1, maximum: 64, description: 'Uploaded models that are test-loaded at the same time.' })),
   accessTokenLifetime: setting('POTOROO_ACCESS_TOKEN_LIFETIME', Type.Integer({ default: 900, minimum: 30, maximum: 86_400, description: 'Seconds that an access token is valid; clients renew it on their own.' })),
   refreshTokenLifetime: setting('POTOROO_REFRESH_TOKEN_LIFETIME', Type.Integer({ default: 604_800, minimum: 60, maximum: 31_536_000, description: 'Seconds after which an unused sign-in ends.' })),
+  metricsToken: setting('POTOROO_METRICS_TOKEN', Type.Optional(Type.String({ minLength: 16, maxLength: 1024, description: 'Bearer token with which a Prometheus server may read `/metrics`; without it, signed-in users may.' }))),
+  inferenceTimeout: setting('POTOROO_INFERENCE_TIMEOUT', Type.Integer({ default: 60, minimum: 1, maximum: 3600, description: 'Seconds an inference through ops may take when the request does not say.' })),
   drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),
 });
 export type Settings = Static<typeof SettingsSchema>;
@@ -57,7 +59,7 @@ export function settingsPage(): string {
 }
 
 /** Values that must not show up in a message. */
-const secret = (env: string): boolean => env === 'POTOROO_ADMIN_PASSWORD' || env === 'DATABASE_URL';
+const secret = (env: string): boolean => ['POTOROO_ADMIN_PASSWORD', 'POTOROO_METRICS_TOKEN', 'DATABASE_URL'].includes(env);
 
 function ruleOf(schema: TSchema & { env: string }): string {
   if (schema['minimum'] !== undefined) return `use a whole number from ${schema['minimum']}${schema['maximum'] === undefined ? '' : ` to ${schema['maximum']}`}.`;

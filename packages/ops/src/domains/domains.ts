@@ -31,8 +31,8 @@ export interface Users {
 /** The fields of an OpenID token answer that clients read; times in seconds. */
 export interface Tokens { accessToken: string; expiresIn: number; refreshToken: string; refreshExpiresIn: number }
 export interface Identity {
-  /** `username` is the username or the e-mail. @throws invalid_credentials, rate_limited */
-  passwordGrant(username: string, password: string): Promise<Tokens>;
+  /** `username` is the username or the e-mail; `address` is where the attempt comes from, for the limit on wrong passwords. @throws invalid_credentials, rate_limited */
+  passwordGrant(username: string, password: string, address?: string): Promise<Tokens>;
   refreshGrant(refreshToken: string): Promise<Tokens>;
   /** Verifies an access token and that its user is still enabled. @throws unauthenticated */
   actorOf(accessToken: string): Promise<Actor>;

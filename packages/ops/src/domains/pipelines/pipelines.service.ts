@@ -65,12 +65,7 @@ export class PipelineService implements Pipelines {
 
   async remove(actor: Actor, id: number): Promise<void> {
     const pipeline = await this.#find(actor, id, 'write');
-    try {
-      await this.#store.remove(id);
-    } catch (error) {
-      if (!isForeignKeyViolation(error)) throw error;
-      throw new PotorooError('in_use', `Pipeline ${pipeline.name} is or was deployed; its log refers to it, so it stays.`);
-    }
+    if (!(await this.#store.removeStopped(id))) throw new PotorooError('in_use', `Pipeline ${pipeline.name} is deployed; undeploy it first.`);
   }
 
   async #find(actor: Actor, id: number, right: 'read' | 'write'): Promise<Pipeline> {

@@ -97,8 +97,12 @@ export class PipelineStore {
     return rows.map(toVersion);
   }
 
-  async remove(id: number): Promise<void> {
-    await this.#db.deleteFrom('pipelines').where('id', '=', id).execute();
+  /** With its versions and what is left of its deployment; false when it is deployed. */
+  async removeStopped(id: number): Promise<boolean> {
+    const { numDeletedRows } = await this.#db.deleteFrom('pipelines').where('id', '=', id)
+      .where(({ not, exists, selectFrom }) => not(exists(selectFrom('deployments').select('deployments.id').where('deployments.pipelineId', '=', id).where('deployments.wanted', '=', 'running'))))
+      .executeTakeFirst();
+    return numDeletedRows > 0n;
   }
 }
 

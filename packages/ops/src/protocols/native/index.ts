@@ -1,0 +1,26 @@
+import type { FastifyInstance } from 'fastify';
+import { compileValidator } from '../validation.ts';
+import { deploymentRoutes } from './deployments.ts';
+import { inferenceRoutes } from './inference.ts';
+import { ingestRoute } from './ingest.ts';
+import { logRoutes } from './logs.ts';
+import { modelRoutes } from './models.ts';
+import { peopleRoutes } from './people.ts';
+import { pipelineRoutes } from './pipelines.ts';
+import { answerProblem } from './problem.ts';
+import type { NativeContext } from './route.ts';
+
+/** The native API: REST below `/api/v1`, described by OpenAPI, and the engines' way in. Register it in a scope of its own. */
+export async function nativeProtocol(app: FastifyInstance, context: NativeContext): Promise<void> {
+  app.setErrorHandler(answerProblem);
+  app.setValidatorCompiler(compileValidator);
+  // Answers are what the domains give, times as ISO 8601; a test holds them against their schemas.
+  app.setSerializerCompiler(() => JSON.stringify);
+  peopleRoutes(app, context);
+  await modelRoutes(app, context);
+  pipelineRoutes(app, context);
+  deploymentRoutes(app, context);
+  await inferenceRoutes(app, context);
+  logRoutes(app, context);
+  await ingestRoute(app, context.domains);
+}

@@ -1,0 +1,70 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { encodeArrowFile, encodeArrowStream, encodeRecords, slice } from '@potoroo/batch';
+import { IdSchema, LogPageSchema, LogQuerySchema, PartitionsSchema, PotorooError } from '@potoroo/contract';
+import type { LogCursor, LogPage } from '../../domains/domains.ts';
+import { route, type NativeContext } from './route.ts';
+
+const tag = 'logs';
+const Params = Type.Object({ pipelineId: IdSchema });
+const forms = ['application/json', 'application/x-ndjson', 'application/vnd.apache.arrow.file', 'application/vnd.apache.arrow.stream'] as const;
+type Form = (typeof forms)[number];
+const defaultRecords = 100;
+
+export function logRoutes(app: FastifyInstance, context: NativeContext): void {
+  const { logs } = context.domains;
+  route(app, context, 'GET', '/pipelines/:pipelineId/logs', {
+    tag, summary: 'Read the inference log of a pipeline', params: Params, query: LogQuerySchema, answer: LogPageSchema,
+    description: `By \`Accept\`: ${forms.join(', ')}. Outside JSON, \`potoroo-log-status\` and \`potoroo-log-cursor\` are headers of the answer. One schema a page: a page also ends where the schema changes.`,
+  }, async ({ actor, params, query, request, reply }) => {
+    const form = formOf(request.headers.accept);
+    const { cursor, start, end, limit = defaultRecords, ...rest } = query;
+    const page = await logs.read(actor, {
+      ...rest, ...params, limit, ...(start && { start: new Date(start) }), ...(end && { end: new Date(end) }), ...(cursor !== undefined && { cursor: readCursor(cursor) }),
+    });
+    return answerPage(reply, page, form);
+  });
+  route(app, context, 'GET', '/pipelines/:pipelineId/logs/partitions', {
+    tag, summary: 'Row offsets of each partition of a log', description: 'A partition is what one engine or edge wrote.', params: Params, answer: PartitionsSchema,
+  }, ({ actor, params }) => logs.partitions(actor, params.pipelineId));
+}
+
+function answerPage(reply: FastifyReply, { batch, status, next }: LogPage, form: Form): FastifyReply {
+  const cursor = next === null ? null : writeCursor(next);
+  reply.header('potoroo-log-status', status);
+  if (cursor !== null) reply.header('potoroo-log-cursor', cursor);
+  reply.header('vary', 'accept').type(form).serializer((body: unknown) => body as string);
+  if (form === 'application/vnd.apache.arrow.file') return reply.send(Buffer.from(encodeArrowFile(batch)));
+  if (form === 'application/vnd.apache.arrow.stream') return reply.send(Buffer.from(encodeArrowStream(batch)));
+  if (form === 'application/x-ndjson') return reply.send(Array.from({ length: batch.rows }, (_, i) => `${encodeRecords(slice(batch, i, i + 1), null).slice(1, -1)}\n`).join(''));
+  // The records are JSON text already; parsing them would lose integers beyond 2^53.
+  const records = batch.rows === 0 ? '[]' : encodeRecords(batch, null);
+  return reply.send(`{"items":${records},"status":${JSON.stringify(status)},"cursor":${JSON.stringify(cursor)}}`);
+}
+
+/** The form that `Accept` names first; JSON when it takes anything. @throws not_acceptable */
+function formOf(accept = '*/*'): Form {
+  for (const part of accept.split(',')) {
+    const [type = '', ...parameters] = part.replaceAll(' ', '').toLowerCase().split(';');
+    if (parameters.some((p) => /^q=0(\.0*)?$/.test(p))) continue;
+    const form = type === '*/*' || type === 'application/*' ? 'application/json' : forms.find((f) => f === type);
+    if (form !== undefined) return form;
+  }
+  throw new PotorooError('not_acceptable', `Logs come as ${forms.join(', ')}: ask for one of these in the header Accept.`);
+}
+
+const writeCursor = (cursor: LogCursor): string => Buffer.from(JSON.stringify(cursor)).toString('base64url');
+
+function readCursor(text: string): LogCursor {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+  } catch {
+    value = null;
+  }
+  const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : null;
+  if (entries === null || !entries.every(([, offset]) => Number.isSafeInteger(offset) && (offset as number) >= 0)) {
+    throw new PotorooError('invalid_cursor', 'cursor is not one that this log gave out: pass the cursor of the page before, unchanged.', { fields: [{ field: 'cursor', message: 'unknown' }] });
+  }
+  return Object.fromEntries(entries) as LogCursor;
+}

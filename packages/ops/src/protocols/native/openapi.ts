@@ -1,0 +1,50 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { apiPrefix, ProblemSchema } from '@potoroo/contract';
+import { isPublic } from '../authenticate.ts';
+
+const version = '0.1.0';
+type Node = Record<string, unknown>;
+
+/** Serves the OpenAPI 3.1 document of the routes that are registered after this, and a page that renders it. */
+export async function openapi(app: FastifyInstance): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Potoroo', version, description: 'Takes a trained model and runs it. Sign in at `/auth/realms/master/protocol/openid-connect/token`.', license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+      servers: [{ url: '/' }],
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+      security: [{ token: [] }],
+    },
+    transform: ({ schema, url, route }) => {
+      const hidden = !url.startsWith(apiPrefix) && url !== '/healthz' && url !== '/readyz';
+      return { url, schema: { ...schema, ...(hidden && { hide: true }), ...(isPublic(String(route.method), url) && { security: [] }) } };
+    },
+    transformObject: (given) => finish(structuredClone('openapiObject' in given ? given.openapiObject : given.swaggerObject) as unknown as Node) as never,
+  });
+  await app.register(swaggerUi, { routePrefix: '/api/docs', uiConfig: { docExpansion: 'list', tryItOutEnabled: true, displayRequestDuration: true }, staticCSP: true });
+  app.get(`${apiPrefix}/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
+}
+
+/** Schemas that have a name go to the components once; every operation can also answer a problem. */
+function finish(document: Node): Node {
+  const schemas: Node = {};
+  const lifted = lift({ ...document, problem: ProblemSchema }, schemas) as Node & { paths: Record<string, Record<string, { responses: Node }>> };
+  delete lifted['problem'];
+  const problem = { description: 'What is wrong, in the form of RFC 9457.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
+  for (const operations of Object.values(lifted.paths)) {
+    for (const operation of Object.values(operations)) operation.responses['default'] = problem;
+  }
+  return { ...lifted, components: { ...(lifted['components'] as Node), schemas } };
+}
+
+function lift(value: unknown, schemas: Node): unknown {
+  if (Array.isArray(value)) return value.map((item) => lift(item, schemas));
+  if (typeof value !== 'object' || value === null) return value;
+  const { $id, ...rest } = value as Node;
+  const lifted = Object.fromEntries(Object.entries(rest).map(([name, item]) => [name, lift(item, schemas)]));
+  if (typeof $id !== 'string') return lifted;
+  schemas[$id] = lifted;
+  return { $ref: `#/components/schemas/${$id}` };
+}

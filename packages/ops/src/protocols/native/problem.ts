@@ -1,0 +1,20 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { errorCodes, type PotorooError, type Problem } from '@potoroo/contract';
+import { toPotorooError } from '../errors.ts';
+
+/** An error as RFC 9457 puts it. */
+export function problemOf(error: PotorooError, request: FastifyRequest): Problem {
+  return {
+    type: `/api/errors/${error.code}`, title: errorCodes[error.code].title, status: error.status, code: error.code, detail: error.message, instance: request.id,
+    ...(error.fields === undefined ? {} : { errors: [...error.fields] }),
+  };
+}
+
+/** The error handler of everything that speaks the native API, and of paths that nobody has. */
+export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = toPotorooError(thrown);
+  if (error.status >= 500 && error.code !== 'no_engine_ready') request.log.error({ err: error.cause ?? error }, error.message);
+  if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
+  if (error.status === 429 || error.status === 503) reply.header('retry-after', error.code === 'rate_limited' ? '60' : '1');
+  return reply.code(error.status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(error, request));
+}

@@ -1,0 +1,44 @@
+import { FormatRegistry, Kind, type TSchema } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value';
+import type { FastifyRouteSchemaDef } from 'fastify/types/schema.js';
+import { PotorooError, type ErrorField } from '@potoroo/contract';
+
+FormatRegistry.Set('date-time', (text) => /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)$/.test(text) && !Number.isNaN(Date.parse(text)));
+
+const maxFields = 20;
+
+/**
+ * The validator of every route. Bodies are taken as they are: a number is not the same as its text. Query, path and headers
+ * are text on the wire and become what their schema says.
+ */
+export function compileValidator({ schema, httpPart }: FastifyRouteSchemaDef<TSchema>): (value: unknown) => { value: unknown } | { error: Error } {
+  const check = TypeCompiler.Compile(schema);
+  const where = httpPart === 'body' ? 'the body' : httpPart === 'querystring' ? 'the query' : 'the path';
+  return (given) => {
+    const value = httpPart === 'body' ? given : Value.Convert(schema, given);
+    if (check.Check(value)) return { value };
+    const fields = [...fieldsOf(check.Errors(value))];
+    return { error: new PotorooError('invalid_request', fields.map((f) => `${f.field || where} ${f.message}.`).join(' '), { fields: fields.map((f) => ({ ...f, field: f.field || where })) }) };
+  };
+}
+
+function* fieldsOf(errors: Iterable<ValueError>): Generator<ErrorField> {
+  const seen = new Set<string>();
+  for (const error of errors) {
+    const field = error.path.slice(1).replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.');
+    if (seen.has(field)) continue;
+    seen.add(field);
+    yield { field, message: messageOf(error) };
+    if (seen.size >= maxFields) return;
+  }
+}
+
+function messageOf({ type, value, schema, message }: ValueError): string {
+  if (type === ValueErrorType.ObjectRequiredProperty) return 'is missing';
+  if (type === ValueErrorType.ObjectAdditionalProperties) return 'is not known here';
+  const words = schema[Kind] === 'Union' ? (schema['anyOf'] as TSchema[]).map((s) => s['const'] as unknown) : [];
+  const rule = words.length > 0 && words.every((w) => w !== undefined) ? `use one of ${words.map((w) => JSON.stringify(w)).join(', ')}` : message.charAt(0).toLowerCase() + message.slice(1);
+  const shown = JSON.stringify(value)?.slice(0, 80);
+  return `${shown === undefined ? '' : `${shown} `}is not right: ${rule}`;
+}
