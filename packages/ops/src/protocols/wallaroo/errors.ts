@@ -1,13 +1,12 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { fromSystemError, isPotorooError, PotorooError } from '@potoroo/contract';
+import type { PotorooError } from '@potoroo/contract';
+import { toPotorooError } from '../errors.ts';
 
 /** How an error body looks: most routes say `{msg, code}`, inference says it as an engine does. */
 export type ErrorForm = 'plain' | 'engine';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Answered without a token. */
-    public?: boolean;
     wallaroo?: {
       form?: ErrorForm;
       /**
@@ -23,24 +22,8 @@ export function bodyOf(error: PotorooError, form: ErrorForm, status: number): Re
   return form === 'engine' ? { code: status, status: 'Error', error: error.message, source: 'engine' } : { msg: error.message, code: status };
 }
 
-/** Errors of the web framework, of validation and of the system, in our codes. */
-export function toPotorooError(error: FastifyError | Error, what: string): PotorooError {
-  if (isPotorooError(error)) return error;
-  const { validation, code, statusCode } = error as FastifyError;
-  if (validation !== undefined) {
-    const [first] = validation;
-    const missing = first?.keyword === 'required' ? `/${String(first.params['missingProperty'])}` : '';
-    const field = `${first?.instancePath ?? ''}${missing}`.replace(/^\//, '').replaceAll('/', '.') || 'the body';
-    return new PotorooError('invalid_request', `${field} ${missing ? 'is missing' : first?.message ?? 'is not valid'}.`, { fields: [{ field, message: first?.message ?? '' }] });
-  }
-  if (statusCode === 413) return new PotorooError('body_too_large', 'The body is larger than this route takes. Send less at once.');
-  if (statusCode === 415) return new PotorooError('unsupported_content_type', 'This route does not take bodies of this content type. Send application/json.');
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new PotorooError('malformed_body', `The body cannot be read: ${code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ? 'it is empty' : error.message}.`.replace(/\.\.$/, '.'));
-  return fromSystemError(error, what);
-}
-
 export function answerError(thrown: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const error = toPotorooError(thrown, `${request.method} ${request.routeOptions.url ?? request.url}`);
+  const error = toPotorooError(thrown);
   if (error.status >= 500) request.log.error({ err: thrown }, error.message);
   const { form = 'plain', readable } = request.routeOptions.config.wallaroo ?? {};
   const status = readable === undefined || readable.includes(error.status) || error.status >= 500 ? error.status : 400;

@@ -2,23 +2,22 @@ import type { FastifyInstance } from 'fastify';
 import { answerError } from './errors.ts';
 import { deploymentRoutes } from './deployments.ts';
 import { graphqlRoute } from './graphql/route.ts';
-import { authenticate, type Context } from './http.ts';
+import type { Context } from './http.ts';
 import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { uploadRoutes } from './upload.ts';
 import { userRoutes } from './users.ts';
-import { compileValidator } from './validation.ts';
+import { compileValidator } from '../validation.ts';
 import { workspaceRoutes } from './workspaces.ts';
 
 /** What the published Python client speaks: REST, GraphQL, logs, inference and Keycloak-shaped user paths. Register it in a scope of its own. */
 export async function wallarooProtocol(app: FastifyInstance, context: Context): Promise<void> {
   app.setErrorHandler(answerError);
   app.setValidatorCompiler(compileValidator);
-  app.addHook('onRequest', (request) => authenticate(request, context.domains));
 
   // The architecture that uploads and deployments get when nothing else is said: the one of this machine.
-  app.get('/v1/api/config', { config: { public: true } }, async () => ({ default_arch: process.arch === 'arm64' ? 'arm' : 'x86' }));
+  app.get('/v1/api/config', async () => ({ default_arch: process.arch === 'arm64' ? 'arm' : 'x86' }));
   userRoutes(app, context);
   workspaceRoutes(app, context);
   modelRoutes(app, context);

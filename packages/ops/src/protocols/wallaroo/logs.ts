@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import { encodeArrowFile, select } from '@potoroo/batch';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
-import { actorOf, type Context } from './http.ts';
+import { actorOf } from '../authenticate.ts';
+import { type Context } from './http.ts';
 import { pipelineNamed } from './pipelines.ts';
 
 const arrowFile = 'application/vnd.apache.arrow.file';

@@ -5,7 +5,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { accelerators, architectures, errorCodes, PotorooError, type Accelerator, type Architecture, type ErrorCode, type Field } from '@potoroo/contract';
 import { decodeArrowSchema } from '@potoroo/batch';
 import type { ModelVersion } from '../../domains/domains.ts';
-import { actorOf, Maybe, type Context } from './http.ts';
+import { actorOf } from '../authenticate.ts';
+import { Maybe, type Context } from './http.ts';
 
 const Conversion = Type.Object({ framework: Type.String(), arch: Maybe(Type.String()), accel: Type.Optional(Type.Unknown()) }, { additionalProperties: true });
 const Metadata = Type.Object({

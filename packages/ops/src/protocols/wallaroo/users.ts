@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { actorOf, generated, Maybe, post, type Context } from './http.ts';
+import { actorOf } from '../authenticate.ts';
+import { generated, Maybe, post, type Context } from './http.ts';
 import { all } from './pages.ts';
 import { userBody } from './present.ts';
 

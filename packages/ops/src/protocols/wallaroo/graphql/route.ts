@@ -2,8 +2,9 @@ import { execute, GraphQLError, specifiedRules, validate, type ExecutionResult, 
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isPotorooError } from '@potoroo/contract';
-import { toPotorooError } from '../errors.ts';
-import { actorOf, Maybe, type Context } from '../http.ts';
+import { toPotorooError } from '../../errors.ts';
+import { actorOf } from '../../authenticate.ts';
+import { Maybe, type Context } from '../http.ts';
 import { parseBounded } from './limits.ts';
 import { mutations } from './mutations.ts';
 import { queries } from './queries.ts';
@@ -27,7 +28,7 @@ const rootValue = { ...queries, ...mutations };
 function formatted(error: GraphQLError, request: FastifyRequest): GraphQLFormattedError {
   const cause = error.originalError;
   if (cause === undefined || cause === null) return { message: error.message, extensions: { code: 'invalid_request' }, ...(error.path && { path: error.path }) };
-  const known = toPotorooError(cause, 'Answering this operation');
+  const known = toPotorooError(cause);
   if (!isPotorooError(cause)) request.log.error({ err: cause }, 'GraphQL resolver failed');
   return { message: known.message, extensions: { code: known.code }, ...(error.path && { path: error.path }) };
 }
