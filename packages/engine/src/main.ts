@@ -98,12 +98,25 @@ async function serve(options: EngineOptions): Promise<void> {
     process.exit(engineExit.ok);
   };
   const stop = (why: string): void => { drain(why).catch(giveUp); };
+  // The host balances by open connections; one message a turn tells how many have closed.
+  let closings = 0;
+  const closed = (): void => {
+    if (closings++ > 0) return;
+    setImmediate(() => {
+      const count = closings;
+      closings = 0;
+      void tell({ type: 'closed', count });
+    });
+  };
   process.on('SIGTERM', () => stop('SIGTERM'));
   process.on('SIGINT', () => stop('SIGINT'));
   process.on('disconnect', () => stop('the host went away'));
   process.on('message', (message: HostToEngine, handle: unknown) => {
     if (message.type === 'drain') stop('the host asked');
-    else if (message.type === 'connection' && handle !== undefined) connections.accept(handle as Socket, false);
+    else if (message.type === 'connection' && handle !== undefined) {
+      (handle as Socket).once('close', closed);
+      connections.accept(handle as Socket, false);
+    }
   });
 
   if (options.socket !== undefined) await connections.listenSocket(options.socket);
