@@ -5,3 +5,4 @@ export * from './pipeline.ts';
 export * from './engine.ts';
 export * from './deployment.ts';
 export * from './api/index.ts';
+export * from './ops.ts';
