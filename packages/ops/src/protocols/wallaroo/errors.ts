@@ -2,7 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { PotorooError } from '@potoroo/contract';
 import { toPotorooError } from '../errors.ts';
 
-/** How an error body looks: most routes say `{msg, code}`, inference says it as an engine does. */
+/** How an error body looks: most routes say `{msg, code}`, inference says it as an engine does. `type` is the stable code. */
 export type ErrorForm = 'plain' | 'engine';
 
 declare module 'fastify' {
@@ -19,7 +19,7 @@ declare module 'fastify' {
 }
 
 export function bodyOf(error: PotorooError, form: ErrorForm, status: number): Record<string, unknown> {
-  return form === 'engine' ? { code: status, status: 'Error', error: error.message, source: 'engine' } : { msg: error.message, code: status };
+  return form === 'engine' ? { code: status, status: 'Error', error: error.message, source: 'engine', type: error.code } : { msg: error.message, code: status, type: error.code };
 }
 
 export function answerError(thrown: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -4,11 +4,15 @@ import { Type } from '@sinclair/typebox';
 import type { Actor, Domains } from '../../domains/domains.ts';
 import type { Settings } from '../../settings.ts';
 import { actorOf } from '../authenticate.ts';
+import type { InferenceProxy } from '../inference-proxy.ts';
 
 /** What every group of routes is built from. */
 export interface Context {
   readonly domains: Domains;
-  readonly settings: Settings;
+  readonly settings: Pick<Settings, 'maxUploadBytes'>;
+  readonly proxy: Pick<InferenceProxy, 'serve'>;
+  /** Address that clients reach this server under, without a slash at the end. */
+  readonly publicUrl: () => string;
 }
 
 export interface Call<Body> {

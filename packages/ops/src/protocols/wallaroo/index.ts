@@ -3,6 +3,7 @@ import { answerError } from './errors.ts';
 import { deploymentRoutes } from './deployments.ts';
 import { graphqlRoute } from './graphql/route.ts';
 import type { Context } from './http.ts';
+import { inferenceRoutes } from './inference.ts';
 import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
 import { pipelineRoutes } from './pipelines.ts';
@@ -26,4 +27,5 @@ export async function wallarooProtocol(app: FastifyInstance, context: Context): 
   logRoutes(app, context);
   graphqlRoute(app, context);
   await app.register((scope) => uploadRoutes(scope, context));
+  await app.register((scope) => inferenceRoutes(scope, context));
 }

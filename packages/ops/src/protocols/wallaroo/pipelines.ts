@@ -2,7 +2,6 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, Pipeline } from '../../domains/domains.ts';
-import { publicUrlOf } from '../../settings.ts';
 import { readDefinition, writeDefinition } from './definition.ts';
 import { inferencePath } from './deployments.ts';
 import { generated, Id, Maybe, post, type Context } from './http.ts';
@@ -60,6 +59,6 @@ export function pipelineRoutes(app: FastifyInstance, context: Context): void {
     const { deploymentId, name } = await pipelineNamed(context, actor, body.workspace_id, body.pipeline_name);
     if (deploymentId === null) throw new PotorooError('not_deployed', `Pipeline ${name} is not deployed: deploy it to get an address.`);
     await deployments.get(actor, deploymentId);
-    return { url: publicUrlOf(context.settings) + inferencePath(name, deploymentId) };
+    return { url: context.publicUrl() + inferencePath(name, deploymentId) };
   }, { readable: generated });
 }
