@@ -163,10 +163,11 @@ export class JsonWriter {
 
   /** 64 bits given as words. */
   pair(low: number, high: number, unsigned: boolean): void {
+    if (unsigned) high >>>= 0;
     if (high >= -2097152 && high < 2097152) this.integer(high * 4294967296 + (low >>> 0));
     else {
       const value = (BigInt(high) << 32n) | BigInt(low >>> 0);
-      this.word(String(unsigned ? BigInt.asUintN(64, value) : value));
+      this.word(String(value));
     }
   }
 
