@@ -19,7 +19,7 @@ declare module 'fastify' {
 }
 
 export function bodyOf(error: PotorooError, form: ErrorForm, status: number): Record<string, unknown> {
-  return form === 'engine' ? { code: status, status: 'Error', error: error.message, source: 'engine', type: error.code } : { msg: error.message, code: status, type: error.code };
+  return form === 'engine' ? { code: status, status: 'Error', error: error.message, source: 'ops', type: error.code } : { msg: error.message, code: status, type: error.code };
 }
 
 export function answerError(thrown: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {

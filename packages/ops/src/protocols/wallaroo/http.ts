@@ -9,10 +9,8 @@ import type { InferenceProxy } from '../inference-proxy.ts';
 /** What every group of routes is built from. */
 export interface Context {
   readonly domains: Domains;
-  readonly settings: Pick<Settings, 'maxUploadBytes'>;
+  readonly settings: Pick<Settings, 'maxUploadBytes' | 'publicUrl'>;
   readonly proxy: Pick<InferenceProxy, 'serve'>;
-  /** Address that clients reach this server under, without a slash at the end. */
-  readonly publicUrl: () => string;
 }
 
 export interface Call<Body> {

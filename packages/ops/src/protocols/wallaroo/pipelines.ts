@@ -55,10 +55,12 @@ export function pipelineRoutes(app: FastifyInstance, context: Context): void {
     return { topic_name: topicOf(await pipelines.get(actor, body.pipeline_pk_id)) };
   });
 
-  post(app, '/v1/api/admin/get_pipeline_external_url', Type.Object({ workspace_id: Id, pipeline_name: Type.String() }), async ({ actor, body }) => {
+  post(app, '/v1/api/admin/get_pipeline_external_url', Type.Object({ workspace_id: Id, pipeline_name: Type.String() }), async ({ actor, body, request }) => {
     const { deploymentId, name } = await pipelineNamed(context, actor, body.workspace_id, body.pipeline_name);
     if (deploymentId === null) throw new PotorooError('not_deployed', `Pipeline ${name} is not deployed: deploy it to get an address.`);
     await deployments.get(actor, deploymentId);
-    return { url: context.publicUrl() + inferencePath(name, deploymentId) };
+    // The address by which this very client reaches us, unless another one is set.
+    const base = context.settings.publicUrl ?? `${request.protocol}://${request.host}`;
+    return { url: base.replace(/\/+$/, '') + inferencePath(name, deploymentId) };
   }, { readable: generated });
 }
