@@ -20,6 +20,9 @@ export interface EngineProcessOptions {
   readonly onExit: () => void;
 }
 
+/** Exits before it was ready that another start would only repeat. */
+const refusals: ReadonlySet<number | null> = new Set([engineExit.badSettings, engineExit.badBundle, engineExit.loadFailed, engineExit.outOfMemory]);
+
 /** One engine as a child process: its phase, its connections and how it ended. */
 export class EngineProcess {
   readonly spec: EngineSpec;
@@ -172,8 +175,7 @@ export class EngineProcess {
       code: 'engine_crashed',
       message: `Engine ${this.spec.name} ${name === null ? `exited with code ${code}` : `was ended by ${name}`}${this.#readyAt === null ? ' before it was ready' : ''}.`,
     };
-    const refused = code === engineExit.badBundle || code === engineExit.loadFailed;
-    const permanent = !asked && this.#readyAt === null && (refused || this.#killed?.reason != null);
+    const permanent = !asked && this.#readyAt === null && (refusals.has(code) || this.#killed !== null);
     this.#exit = { at: this.#options.clock(), reason: { ...reason, log: this.#tail.show() }, permanent, asked };
     this.connections = 0;
     const returned = this.#given.filter(stillOurs);

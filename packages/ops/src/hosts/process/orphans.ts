@@ -18,7 +18,7 @@ export function processesNaming(folder: string): number[] {
  * Waits until no engine of a killed server writes below `folder` any more. They end by themselves when the channel to it
  * closes; those that have not after `patience` ms are killed.
  */
-export async function outliveOrphans(folder: string, patience = 5_000): Promise<void> {
+export async function outliveOrphans(folder: string, patience = 1_500): Promise<void> {
   const start = Date.now();
   for (let left = processesNaming(folder); left.length > 0; left = processesNaming(folder)) {
     const waited = Date.now() - start;
