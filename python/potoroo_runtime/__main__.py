@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from . import process
+from . import process, sandbox
 from .errors import ModelError, as_model_error
 
 LOAD_FAILED = 4
@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--framework", required=True)
     parser.add_argument("--socket", required=True, help="the engine listens there")
     parser.add_argument("--work", required=True, help="an empty folder of this process's own")
-    parser.add_argument("--config", default="{}", help="JSON: fileName, inputSchema, outputSchema, concurrency, memory, maxBody, options")
+    parser.add_argument("--config", default="{}", help="JSON: fileName, inputSchema, outputSchema, concurrency, memory, maxBody, readable, options")
     return parser.parse_args()
 
 
@@ -81,8 +81,9 @@ def _serve(wire: Any, model: Any) -> None:
 def main() -> int:
     arguments = _arguments()
     faulthandler.enable()
-    process.end_with_parent()
     config = json.loads(arguments.config)
+    lacking = sandbox.confine([arguments.model, arguments.socket, *(config.get("readable") or [])], [arguments.work], network=True)
+    process.end_with_parent()
     if config.get("memory"):
         process.limit_memory(int(config["memory"]))
 
@@ -99,6 +100,7 @@ def main() -> int:
         from .model import Model
 
         model = Model(Path(arguments.model), arguments.framework, config, work, stage.append)
+        model.notes += lacking
         described, inputs, outputs = model.describe()
         done.set()
         wire.send(described, inputs, outputs)
