@@ -5,46 +5,44 @@ export interface RawFrame { readonly kind: FrameKind; readonly start: number; re
 
 /**
  * Walks the frames of a byte range. After the last good frame `next` gives undefined, `position` is where that frame ended and
- * `torn` says why it stopped there: undefined at a clean end, else one sentence. `incomplete` is set when more bytes could help.
+ * `torn` says why it stopped there: undefined at a clean end, else one sentence. Where the bytes merely end too early, `wanted` is how
+ * many are needed from `position` on to go further.
  */
 export class FrameReader {
   position: number;
   torn: string | undefined;
-  incomplete = false;
+  wanted = 0;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #verify: boolean;
 
-  /** `verify: false` trusts lengths without computing checksums, for bytes that this process wrote itself. */
-  constructor(bytes: Uint8Array, options: { from?: number; verify?: boolean } = {}) {
+  constructor(bytes: Uint8Array, from = 0) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.position = options.from ?? 0;
-    this.#verify = options.verify ?? true;
+    this.position = from;
   }
 
   next(): RawFrame | undefined {
     const start = this.position;
     const left = this.#bytes.length - start;
     if (left <= 0 || this.torn !== undefined) return undefined;
-    if (left < frameHeaderBytes) return this.#stop(`The bytes end inside a frame header at byte ${start}.`, true);
+    if (left < frameHeaderBytes) return this.#stop(`The bytes end inside a frame header at byte ${start}.`, frameHeaderBytes);
     const kind = this.#view.getUint32(start + 4, true);
     const length = this.#view.getUint32(start + 8, true);
     if (this.#view.getUint32(start, true) !== magic) return this.#stop(`There is no frame at byte ${start}.`);
     if ((kind !== kinds.schema && kind !== kinds.rows) || length % 8 !== 0 || length > maxFrameBytes) return this.#stop(`The frame header at byte ${start} is damaged.`);
     const end = start + frameHeaderBytes + length;
-    if (end > this.#bytes.length) return this.#stop(`The bytes end inside the frame at byte ${start}.`, true);
+    if (end > this.#bytes.length) return this.#stop(`The bytes end inside the frame at byte ${start}.`, end - start);
     const payload = this.#bytes.subarray(start + frameHeaderBytes, end);
-    if (this.#verify && this.#view.getUint32(start + 12, true) !== crc32(payload, crc32(this.#bytes.subarray(start, start + 12)))) {
+    if (this.#view.getUint32(start + 12, true) !== crc32(payload, crc32(this.#bytes.subarray(start, start + 12)))) {
       return this.#stop(`The frame at byte ${start} is damaged: its checksum is wrong.`);
     }
     this.position = end;
     return { kind: kind === kinds.schema ? 'schema' : 'rows', start, end, payload };
   }
 
-  #stop(why: string, incomplete = false): undefined {
+  #stop(why: string, wanted = 0): undefined {
     this.torn = why;
-    this.incomplete = incomplete;
+    this.wanted = wanted;
   }
 }
 

@@ -81,7 +81,7 @@ function nullColumn({ name, ...type }: LogField, rows: number): Column {
 function blank(name: string, type: LogType, rows: number): Column {
   if (type.kind === 'struct') return { kind: 'struct', name, fields: type.fields.map((f) => blank(f.name, f, rows)) };
   if (type.kind === 'list') return { kind: 'list', name, offsets: new Int32Array(rows + 1), items: blank('item', type.items, 0) };
-  const shape = new Array<number>(type.rank).fill(0);
+  const shape = Array.from({ length: type.rank }, () => 0);
   const elements = type.rank === 0 ? rows : 0;
   const values = type.type === 'string' ? { offsets: new Int32Array(elements + 1), bytes: new Uint8Array(0) } : allocate(type.type, elements);
   return { kind: 'tensor', name, type: type.type, shape, values };

@@ -91,10 +91,10 @@ export class FrameEncoder {
     const elapsed = request.elapsedNs;
     this.#need(16 + elapsed.length * 8 + maxRequestId * 3 + 8);
     this.#u32[this.#at / 4] = request.rows;
-    this.#f64[this.#at / 8 + 1] = request.timeMs;
+    this.#f64[this.#at / 8 + 1] = Math.round(request.timeMs);
     const start = this.#at / 4 + 1;
     this.#at += 16;
-    for (let i = 0; i < elapsed.length; i += 1) this.#f64[this.#at / 8 + i] = elapsed[i]!;
+    for (let i = 0; i < elapsed.length; i += 1) this.#f64[this.#at / 8 + i] = Math.round(elapsed[i]!);
     this.#at += elapsed.length * 8;
     const id = this.#text(request.requestId);
     this.#u32[start] = (id << 16) | elapsed.length;
