@@ -36,12 +36,13 @@ export class Potoroo {
   readonly pipelines: Pipelines;
   readonly deployments: Deployments;
   readonly #transport: Transport;
+  readonly #session: Session;
 
   constructor(options: PotorooOptions) {
     this.url = address(options.url);
     const { fetch = globalThis.fetch, clock = Date.now } = options;
-    const session = new Session({ url: this.url, credentials: options, fetch, clock, onTokens: options.onTokens });
-    this.#transport = new Transport({ url: this.url, session, fetch, timeoutMs: options.timeoutMs ?? 30_000, retries: options.retries ?? 3 });
+    this.#session = new Session({ url: this.url, credentials: options, fetch, clock, onTokens: options.onTokens });
+    this.#transport = new Transport({ url: this.url, session: this.#session, fetch, timeoutMs: options.timeoutMs ?? 30_000, retries: options.retries ?? 3 });
     const calls = { transport: this.#transport } as { -readonly [K in keyof Calls]: Calls[K] };
     this.models = calls.models = new Models(calls);
     this.pipelines = calls.pipelines = new Pipelines(calls);
@@ -52,7 +53,12 @@ export class Potoroo {
 
   /** An access token that is good now; logs in when there is none yet. @throws PotorooError invalid_credentials, unreachable */
   token(options: CallOptions = {}): Promise<string> {
-    return this.#transport.token(options.signal);
+    return this.#session.token(options.signal);
+  }
+
+  /** New tokens now, for handing to something that cannot renew them itself. */
+  renew(options: CallOptions = {}): Promise<TokenSet> {
+    return this.#session.renew(options.signal);
   }
 }
 

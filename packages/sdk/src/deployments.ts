@@ -75,7 +75,7 @@ export class Deployment {
 
   /** Stops it: requests in progress are answered first. Returns as soon as it is wanted: see `waitUntilStopped()`. */
   async undeploy(options: CallOptions = {}): Promise<Deployment> {
-    return new Deployment(this.#calls, await this.#calls.transport.json<ApiDeployment>(this.#path, { ...options, method: 'DELETE' }));
+    return new Deployment(this.#calls, await this.#calls.transport.json<ApiDeployment>(`${apiPrefix}/pipelines/${this.info.pipelineId}/deployment`, { ...options, method: 'DELETE' }));
   }
 
   async #wait(options: WaitOptions, goal: string, reached: (status: ApiDeploymentStatus) => boolean): Promise<ApiDeploymentStatus> {

@@ -45,8 +45,13 @@ export class Session {
     const { credentials, clock } = this.#options;
     if ('token' in credentials) return credentials.token;
     if (this.#tokens !== undefined && clock() < this.#tokens.expiresAt - margin) return this.#tokens.accessToken;
+    return (await this.renew(signal)).accessToken;
+  }
+
+  /** A new set, whether or not the present token is still good. @throws PotorooError as `token`; unauthenticated for a client made with a bare token */
+  async renew(signal?: AbortSignal): Promise<TokenSet> {
     this.#renewal ??= this.#renew().finally(() => { this.#renewal = undefined; });
-    return (await abortable(this.#renewal, signal)).accessToken;
+    return await abortable(this.#renewal, signal);
   }
 
   /** The server refused this token: forget it. True when another can be had. */

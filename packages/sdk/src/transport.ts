@@ -53,10 +53,6 @@ export class Transport {
     return this.#options.url;
   }
 
-  token(signal?: AbortSignal): Promise<string> {
-    return this.#options.session.token(signal);
-  }
-
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const response = await this.request(path, { ...call, headers: { accept: 'application/json', ...call.headers } });
     return await this.#read(call, response, async () => (await response.json()) as T);
@@ -82,7 +78,7 @@ export class Transport {
         if (response.ok) return response;
         const error = await errorOf(response, `${call.method ?? 'GET'} ${path}`);
         if (response.status === 401 && !renewed && repeat !== 'never' && session.refused(token)) { renewed = true; continue; }
-        const again = repeat !== 'never' && (refusedStatuses.has(response.status) || (repeat === 'always' && unsureStatuses.has(response.status)));
+        const again = repeat !== 'never' && (refusedStatuses.has(response.status) || (repeat === 'always' && (unsureStatuses.has(response.status) || stillAtWork(call, error))));
         if (!again || attempt >= retries) throw error;
         await delay(pause(attempt, response.headers.get('retry-after')), undefined, signal === undefined ? {} : { signal });
       } catch (error) {
@@ -132,6 +128,9 @@ export class Transport {
     };
   }
 }
+
+/** A create that was sent before, under the same idempotency key, and is not answered yet: the answer comes with a later attempt. */
+const stillAtWork = (call: Call, error: PotorooError): boolean => error.code === 'conflict' && call.headers?.['idempotency-key'] !== undefined;
 
 function anyOf(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
   return a === undefined ? b : b === undefined ? a : AbortSignal.any([a, b]);

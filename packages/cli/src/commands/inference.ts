@@ -1,0 +1,150 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
+import type { Command } from 'commander';
+import { tableFromIPC, tableToIPC, type Table } from 'apache-arrow';
+import { PotorooError, type InferOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
+import { action, collect, example, moment, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { findPipeline } from '../find.ts';
+import { bigintsAsText, jsonText, show, table, type Cell } from '../output.ts';
+
+interface InferCommandOptions {
+  dataset?: readonly string[];
+  datasetExclude?: readonly string[];
+  datasetSeparator?: string;
+  output?: string;
+  timeout: number;
+}
+
+interface LogsOptions {
+  limit: number;
+  start?: Date;
+  end?: Date;
+  oldestFirst?: boolean;
+  pipelineVersion?: string;
+  partition?: string;
+  output?: string;
+}
+
+/** `pipeline infer` and `pipeline logs`. */
+export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): void {
+  example(pipeline.command('infer').description('run rows through a pipeline; the answer is JSON, or an Arrow file with --output').argument('<name>')
+    .argument('[file]', 'JSON array of rows, or an Arrow file; standard input when it is - or not given', '-')
+    .option('-d, --dataset <column>', 'columns to answer with: time, in, out, anomaly, metadata or deeper, such as out.label; may be repeated', collect)
+    .option('-x, --dataset-exclude <column>', 'columns to leave out; may be repeated', collect)
+    .option('--dataset-separator <text>', 'between the parts of a column name')
+    .option('-o, --output <file>', 'write the answer to a file; as an Arrow file when it came from one')
+    .addOption(timeoutOption('how long to wait for the answer', 60))
+    .action(action(contextOf, async (context, name: string, file: string, options: InferCommandOptions) => {
+      const found = await findPipeline(context, name);
+      const input = await readRows(file);
+      const call: InferOptions = {
+        signal: context.signal, timeoutMs: options.timeout,
+        ...(options.dataset === undefined ? {} : { dataset: options.dataset }),
+        ...(options.datasetExclude === undefined ? {} : { datasetExclude: options.datasetExclude }),
+        ...(options.datasetSeparator === undefined ? {} : { datasetSeparator: options.datasetSeparator }),
+      };
+      if (Array.isArray(input)) emitRows(context, await found.infer(input as Rows, call), options.output);
+      else emitTable(context, await found.infer(input as Table, call), options.output);
+    })), 'potoroo pipeline infer breast-cancer examples/breast-cancer/rows.json --dataset out');
+
+  example(pipeline.command('logs').description('show what a pipeline was asked and what it answered, newest first').argument('<name>')
+    .option('-n, --limit <n>', 'records to show', wholeNumber(1), 100)
+    .option('--start <time>', 'from then on: a time, or how long ago, such as 15m', moment)
+    .option('--end <time>', 'until then', moment)
+    .option('--oldest-first', 'in the order in which they were inferred')
+    .option('--pipeline-version <uuid>', 'only those of one version')
+    .option('--partition <name>', 'only those that one engine or edge wrote')
+    .option('-o, --output <file>', 'write them to an Arrow file (.arrow) or as JSON')
+    .action(action(contextOf, async (context, name: string, options: LogsOptions) => {
+      const { limit, start, end, oldestFirst, pipelineVersion, partition, output } = options;
+      const logs = (await findPipeline(context, name)).logs({
+        limit, order: oldestFirst === true ? 'asc' : 'desc', signal: context.signal,
+        ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }),
+        ...(pipelineVersion === undefined ? {} : { pipelineVersion }), ...(partition === undefined ? {} : { partition }),
+      });
+      if (output?.endsWith('.arrow') === true) {
+        return await exportTables(context, logs, output);
+      }
+      const records = await logs.toArray();
+      if (output === undefined) show(context.output, records, () => logTable(records));
+      else emitRows(context, records, output);
+    })), 'potoroo pipeline logs breast-cancer --limit 5', 'potoroo pipeline logs breast-cancer --start 1h --output logs.arrow');
+}
+
+/** An Arrow table for an Arrow file or stream, else the rows of a JSON array. */
+async function readRows(file: string): Promise<Rows | Table> {
+  if (file === '-' && process.stdin.isTTY === true) throw new PotorooError('invalid_request', 'Name a file with rows, or pipe them in: there is nothing on standard input.');
+  const bytes = file === '-' ? await buffer(process.stdin) : read(file);
+  const what = file === '-' ? 'Standard input' : file;
+  if (bytes.subarray(0, 6).toString('latin1') === 'ARROW1' || bytes.subarray(0, 4).equals(Buffer.from([0xff, 0xff, 0xff, 0xff]))) {
+    try {
+      return tableFromIPC(bytes);
+    } catch (cause) {
+      throw new PotorooError('malformed_body', `${what} begins like Arrow and cannot be read to its end; write it again.`, { cause });
+    }
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw new PotorooError('malformed_body', `${what} is neither JSON nor an Arrow file.`, { cause });
+  }
+  if (Array.isArray(value)) return value as Rows;
+  throw new PotorooError('malformed_body', `${what} holds no array of rows; give it as [{"tensor": [1, 2, 3]}].`);
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new PotorooError('invalid_request', `${file} cannot be read; give the path of a file with rows.`, { cause });
+  }
+}
+
+function write(file: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(file, content);
+  } catch (cause) {
+    throw new PotorooError('storage_read_only', `${file} cannot be written.`, { cause });
+  }
+}
+
+function emitRows(context: Context, rows: readonly Record<string, unknown>[], file: string | undefined): void {
+  const text = jsonText(rows);
+  if (file === undefined) context.output.out(text);
+  else write(file, `${text}\n`);
+}
+
+function emitTable(context: Context, answer: Table, file: string | undefined): void {
+  if (file !== undefined) return write(file, tableToIPC(answer, 'file'));
+  context.output.out(jsonText(answer.toArray()));
+}
+
+/** One Arrow file for each schema: the second gets the name with -1, as the guide's export does. */
+async function exportTables(context: Context, logs: Logs, output: string): Promise<void> {
+  const parts: Table[][] = [];
+  for await (const found of logs.tables()) {
+    const last = parts.at(-1);
+    if (last?.[0] !== undefined && String(last[0].schema) === String(found.schema)) last.push(found);
+    else parts.push([found]);
+  }
+  const files = parts.map((tables, i) => {
+    const file = i === 0 ? output : output.replace(/\.arrow$/, `-${i}.arrow`);
+    write(file, tableToIPC(tables.slice(1).reduce((all, next) => all.concat(next), tables[0] as Table), 'file'));
+    return { file, records: tables.reduce((sum, found) => sum + found.numRows, 0) };
+  });
+  show(context.output, files, () => (files.length === 0 ? 'No records: no file was written.' : files.map(({ file, records }) => `Wrote ${records} records to ${file}.`).join('\n')));
+}
+
+function logTable(records: readonly LogRecord[]): string {
+  const head = [...new Set(records.flatMap((record) => Object.keys(record)))].filter((column) => !column.startsWith('metadata.'));
+  return table(head, records.map((record) => head.map((column) => cell(column, record[column]))), 'No records.');
+}
+
+function cell(column: string, value: unknown): Cell {
+  if (column === 'time' && typeof value === 'number') return new Date(value).toISOString();
+  if (typeof value === 'string') return value;
+  const text = JSON.stringify(value, bigintsAsText) ?? '-';
+  return text.length > 48 ? `${text.slice(0, 47)}…` : text;
+}

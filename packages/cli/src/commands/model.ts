@@ -1,0 +1,94 @@
+import { basename, extname } from 'node:path';
+import { Argument, Option, type Command } from 'commander';
+import { PotorooError, type Field, type ModelVersion } from '@potoroo/sdk';
+import { accelerators, architectures, frameworks, type Accelerator, type Architecture, type Framework } from '@potoroo/contract';
+import { action, collect, example, type ContextOf } from '../command.ts';
+import { findModel } from '../find.ts';
+import { bytesText, pairs, show, table } from '../output.ts';
+import { progress } from '../progress.ts';
+
+interface UploadOptions {
+  framework?: Framework;
+  arch?: Architecture;
+  accel?: Accelerator;
+  public?: boolean;
+  tensorField?: readonly string[];
+}
+
+export function addModel(program: Command, contextOf: ContextOf): void {
+  const model = program.command('model').description('upload models and look at them');
+  example(model, 'potoroo model list');
+
+  example(model.command('upload').description('upload a model file; the same bytes again give the same version')
+    .addArgument(new Argument('<name>', 'name of the model'))
+    .addArgument(new Argument('<file>', 'path of the model file'))
+    .addOption(new Option('-f, --framework <framework>', 'what made it; told by the file name when not given').choices(frameworks))
+    .addOption(new Option('--arch <arch>', 'processor it is meant for').choices(architectures))
+    .addOption(new Option('--accel <accel>', 'accelerator it is meant for').choices(accelerators))
+    .option('--public', 'let every workspace use it')
+    .option('-t, --tensor-field <name>', "name that replaces the model's own input name; once for each input", collect)
+    .action(action(contextOf, async (context, name: string, file: string, options: UploadOptions) => {
+      const workspace = await context.workspace();
+      const bar = progress(context.output, `Uploading ${basename(file)}`, 'bytes');
+      let version: ModelVersion;
+      try {
+        version = await workspace.uploadModel(name, file, {
+          framework: options.framework ?? frameworkOf(file),
+          ...(options.arch === undefined ? {} : { arch: options.arch }),
+          ...(options.accel === undefined ? {} : { accel: options.accel }),
+          ...(options.public === true ? { visibility: 'public' as const } : {}),
+          signal: context.signal,
+          onProgress: ({ sent, total }) => {
+            bar.update(sent, total);
+            if (sent === total) bar.note('loading it once …');
+          },
+        });
+      } finally {
+        bar.end();
+      }
+      if (options.tensorField !== undefined) await version.configure({ tensorFields: [...options.tensorField] }, { signal: context.signal });
+      show(context.output, version.info, () => `Model ${version.name} is ready.\n${describe(version)}`);
+    })), 'potoroo model upload breast-cancer examples/breast-cancer/model.onnx');
+
+  example(model.command('list').description('list the models of the workspace')
+    .action(action(contextOf, async (context) => {
+      const workspace = await context.workspace();
+      const found = await workspace.models({ signal: context.signal }).toArray();
+      show(context.output, found.map((m) => m.info), () => table(
+        ['name', 'versions', 'newest', 'framework', 'size', 'status', 'updated'],
+        found.map((m) => [m.name, m.versions.length, m.versions[0]?.version, m.versions[0]?.info.framework, bytesText(m.versions[0]?.info.size ?? 0), m.versions[0]?.status, new Date(m.info.updatedAt)]),
+        `Workspace ${workspace.name} has no model yet. Upload one with: potoroo model upload <name> <file>`,
+      ));
+    })), 'potoroo model list');
+
+  example(model.command('show').description('show a model: its versions, inputs and outputs').argument('<name>')
+    .action(action(contextOf, async (context, name: string) => {
+      const found = await findModel(context, name);
+      const config = await found.latest.config({ signal: context.signal });
+      show(context.output, { ...found.info, config }, () => [
+        describe(found.latest),
+        ...(config.tensorFields === undefined ? [] : [pairs([['tensor fields', config.tensorFields.join(', ')]])]),
+        '',
+        table(['version', 'status', 'size', 'created'], found.versions.map((v) => [v.version, v.status, bytesText(v.info.size), new Date(v.info.createdAt)]), ''),
+      ].join('\n'));
+    })), 'potoroo model show breast-cancer');
+}
+
+function describe(version: ModelVersion): string {
+  const { info } = version;
+  return pairs([
+    ['name', info.name], ['version', info.version], ['framework', info.framework], ['file', `${info.fileName} (${bytesText(info.size)})`], ['sha256', info.sha256],
+    ['status', info.reason === null ? info.status : `${info.status}: ${info.reason.message}`], ['inputs', fields(info.inputs)], ['outputs', fields(info.outputs)],
+  ]);
+}
+
+/** `tensor float32[30], …`; a free dimension is `?`. */
+function fields(list: readonly Field[] | null): string {
+  return list === null ? 'not known yet' : list.map((f) => `${f.name} ${f.type}${f.shape.length === 0 ? '' : `[${f.shape.map((n) => (n < 0 ? '?' : n)).join(',')}]`}`).join(', ');
+}
+
+function frameworkOf(file: string): Framework {
+  const found = frameworks.find((name) => `.${name}` === extname(file).toLowerCase());
+  if (found !== undefined) return found;
+  throw new PotorooError('invalid_request', `The framework of ${basename(file)} cannot be told by its name; give --framework (${frameworks.join(', ')}).`);
+}

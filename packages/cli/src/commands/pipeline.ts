@@ -1,0 +1,129 @@
+import { Option, type Command } from 'commander';
+import { DeploymentConfigBuilder, PotorooError, type ApiDeploymentStatus, type Deployment, type DeploymentConfig, type Pipeline } from '@potoroo/sdk';
+import { action, collect, example, positiveNumber, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
+import type { Context } from '../context.ts';
+import { findModelVersion, findPipeline } from '../find.ts';
+import { pairs, show, table } from '../output.ts';
+import { progress } from '../progress.ts';
+import { addInferenceCommands } from './inference.ts';
+
+interface DeployOptions {
+  model?: readonly string[];
+  replicas?: number;
+  cpus?: number;
+  memory?: string;
+  wait: boolean;
+  timeout: number;
+}
+
+export function addPipeline(program: Command, contextOf: ContextOf): void {
+  const pipeline = program.command('pipeline').description('build, deploy and use pipelines');
+  example(pipeline, 'potoroo pipeline list');
+  const modelOption = (text: string) => new Option('-m, --model <model>', text).argParser(collect);
+
+  example(pipeline.command('create').description('create a pipeline, or give an existing one new steps').argument('<name>')
+    .addOption(modelOption('model of a step, as <name> or <name>@<version>; once for each step, in order'))
+    .action(action(contextOf, async (context, name: string, options: { model?: readonly string[] }) => {
+      const workspace = await context.workspace();
+      const built = await workspace.buildPipeline(name, { signal: context.signal });
+      if (options.model !== undefined) {
+        await setSteps(context, built, options.model);
+        await built.createVersion({ signal: context.signal });
+      }
+      show(context.output, built.info, () => `Pipeline ${built.name} (id ${built.id}) has ${steps(built)}.`);
+    })), 'potoroo pipeline create breast-cancer --model breast-cancer');
+
+  example(pipeline.command('list').description('list the pipelines of the workspace')
+    .action(action(contextOf, async (context) => {
+      const workspace = await context.workspace();
+      const found = await workspace.pipelines({ signal: context.signal }).toArray();
+      show(context.output, found.map((p) => p.info), () => table(
+        ['name', 'versions', 'steps', 'deployment', 'updated'],
+        found.map((p) => [p.name, p.versions.length, p.steps.map((s) => s.model.name).join(' > '), p.info.deploymentId, new Date(p.info.updatedAt)]),
+        `Workspace ${workspace.name} has no pipeline yet. Create one with: potoroo pipeline create <name> --model <model>`,
+      ));
+    })), 'potoroo pipeline list');
+
+  example(pipeline.command('deploy').description('deploy a pipeline, or update its deployment without a failed request').argument('<name>')
+    .addOption(modelOption('use these models as steps, as <name> or <name>@<version>; the pipeline is created when there is none'))
+    .option('-r, --replicas <n>', 'engines to run', wholeNumber(1))
+    .option('--cpus <n>', 'CPUs of each, such as 0.5', positiveNumber)
+    .option('--memory <amount>', 'memory of each, such as 1Gi')
+    .option('--no-wait', 'return at once')
+    .addOption(timeoutOption('how long to wait', 120))
+    .action(action(contextOf, async (context, name: string, options: DeployOptions) => {
+      const found = options.model !== undefined ? await (await context.workspace()).buildPipeline(name, { signal: context.signal }) : await findPipeline(context, name);
+      if (options.model !== undefined) await setSteps(context, found, options.model);
+      const config = configOf(options);
+      const deployment = await found.deploy({ signal: context.signal, ...(config === undefined ? {} : { config }) });
+      const status = options.wait ? await follow(context, deployment, options.timeout) : await deployment.status({ signal: context.signal });
+      show(context.output, { deployment: deployment.info, status }, () => `Pipeline ${name} is ${status.state}: ${status.readyReplicas} of ${status.wantedReplicas} replicas ready.${options.wait ? `\nTry it: potoroo pipeline infer ${name} <rows.json>` : ''}`);
+    })), 'potoroo pipeline deploy breast-cancer --replicas 2 --cpus 0.5 --memory 512Mi', 'potoroo pipeline deploy breast-cancer --model breast-cancer');
+
+  example(pipeline.command('status').description('show how the deployment of a pipeline is').argument('<name>')
+    .action(action(contextOf, async (context, name: string) => {
+      const deployment = await (await findPipeline(context, name)).deployment({ signal: context.signal });
+      const status = await deployment.status({ signal: context.signal });
+      show(context.output, { deployment: deployment.info, status }, () => describe(deployment, status));
+    })), 'potoroo pipeline status breast-cancer --json');
+
+  addInferenceCommands(pipeline, contextOf);
+
+  example(pipeline.command('undeploy').description('stop the deployment of a pipeline; requests in progress are answered first').argument('<name>')
+    .option('--no-wait', 'return at once')
+    .addOption(timeoutOption('how long to wait', 120))
+    .action(action(contextOf, async (context, name: string, options: { wait: boolean; timeout: number }) => {
+      const deployment = await (await findPipeline(context, name)).undeploy({ signal: context.signal });
+      const status = options.wait ? await deployment.waitUntilStopped({ signal: context.signal, timeoutMs: options.timeout }) : await deployment.status({ signal: context.signal });
+      show(context.output, { deployment: deployment.info, status }, () => `Pipeline ${name} is ${status.state}.`);
+    })), 'potoroo pipeline undeploy breast-cancer');
+}
+
+async function setSteps(context: Context, pipeline: Pipeline, models: readonly string[]): Promise<void> {
+  pipeline.clear();
+  for (const reference of models) pipeline.addModelStep(await findModelVersion(context, reference));
+}
+
+function configOf(options: DeployOptions): DeploymentConfig | undefined {
+  if (options.replicas === undefined && options.cpus === undefined && options.memory === undefined) return undefined;
+  const builder = new DeploymentConfigBuilder();
+  if (options.replicas !== undefined) builder.replicaCount(options.replicas);
+  if (options.cpus !== undefined) builder.cpus(options.cpus);
+  if (options.memory !== undefined) builder.memory(options.memory);
+  return builder.build();
+}
+
+/** Shows the roll-out until it runs. */
+export async function follow(context: Context, deployment: Deployment, timeoutMs: number): Promise<ApiDeploymentStatus> {
+  const bar = progress(context.output, `Deploying ${deployment.info.pipelineName}`, 'replicas');
+  try {
+    return await deployment.waitUntilRunning({
+      signal: context.signal, timeoutMs,
+      onProgress: (status) => (status.reason === null ? bar.update(status.readyReplicas, status.wantedReplicas) : bar.note(status.reason.message)),
+    });
+  } catch (error) {
+    if (error instanceof PotorooError && error.code === 'deadline_exceeded') throw new PotorooError('engine_start_timeout', error.message);
+    throw error;
+  } finally {
+    bar.end();
+  }
+}
+
+function steps(pipeline: Pipeline): string {
+  return pipeline.steps.length === 0 ? 'no steps' : `the steps ${pipeline.steps.map((step) => step.model.name).join(' > ')}`;
+}
+
+function describe(deployment: Deployment, status: ApiDeploymentStatus): string {
+  const lines = [
+    pairs([
+      ['pipeline', deployment.info.pipelineName], ['deployment', deployment.id], ['state', status.state], ['version', status.pipelineVersion],
+      ['replicas', `${status.readyReplicas} of ${status.wantedReplicas} ready`], ['port', deployment.info.port],
+      ...(status.reason === null ? [] : [['reason', `${status.reason.message} (${status.reason.code})`] as const]),
+    ]),
+    '',
+    table(['engine', 'state', 'pid', 'restarts', 'started', 'reason'], status.engines.map((e) => [e.name, e.state, e.pid, e.restarts, new Date(e.startedAt), e.reason?.message]), 'No engine runs.'),
+  ];
+  if (status.reason?.log !== undefined && status.reason.log.length > 0) lines.push('', 'Last lines of its log:', ...status.reason.log.map((line) => `  ${line}`));
+  if (status.limits.length > 0) lines.push('', 'Limits:', ...status.limits.map((line) => `  ${line}`));
+  return lines.join('\n');
+}
