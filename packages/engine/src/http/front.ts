@@ -3,22 +3,29 @@ import type { Server as HttpServer } from 'node:http';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { PotorooError } from '@potoroo/contract';
 import type { Exchange } from './exchange.ts';
+import { Lane, type LaneHost } from './lane.ts';
 import { createNodeServer, type Front, type Limits } from './node.ts';
 import type { Routes } from './routes.ts';
 
 interface Connection {
   trusted: boolean;
-  /** Requests under way. */
+  /** Who reads it; undefined once it is Node's. */
+  lane: Lane | undefined;
+  /** Requests under way at Node's server. */
   active: number;
 }
 
+const sweepMs = 5000;
+
 /** Every connection of the engine, whoever accepted it: serves them, and closes them in good order. */
-export class Connections implements Front {
+export class Connections implements Front, LaneHost {
   readonly limits: Limits;
   readonly #routes: Routes;
   readonly #http: HttpServer;
   readonly #servers: Server[] = [];
   readonly #open = new Map<Socket, Connection>();
+  readonly #sweeper: NodeJS.Timeout;
+  #dirty: Lane[] = [];
   #draining = false;
   #lingered = false;
   #closed: (() => void) | undefined;
@@ -27,6 +34,10 @@ export class Connections implements Front {
     this.#routes = routes;
     this.limits = limits;
     this.#http = createNodeServer(this);
+    this.#sweeper = setInterval(() => {
+      const now = performance.now();
+      for (const { lane } of this.#open.values()) lane?.sweep(now);
+    }, sweepMs).unref();
   }
 
   get count(): number {
@@ -56,20 +67,41 @@ export class Connections implements Front {
     if (this.#lingered && connection.active === 0) socket.end();
   }
 
-  /** Called after each run of the pipeline: writes what its answers left to write. */
-  flush(): void {}
+  dirty(lane: Lane): void {
+    if (this.#dirty.push(lane) === 1) process.nextTick(() => this.flush());
+  }
+
+  /** Writes all that has been answered. Called after each run of the pipeline, so that its answers go out together. */
+  flush(): void {
+    const lanes = this.#dirty;
+    if (lanes.length === 0) return;
+    this.#dirty = [];
+    for (const lane of lanes) lane.flush();
+    if (this.#lingered) for (const lane of lanes) lane.endIdle();
+  }
 
   /** Serves a connection that somebody else accepted. */
   accept(socket: Socket, trusted: boolean): void {
-    this.#open.set(socket, { trusted, active: 0 });
+    const lane = new Lane(socket, trusted, this);
+    this.#open.set(socket, { trusted, lane, active: 0 });
     socket.setNoDelay(true);
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
+      this.#open.get(socket)?.lane?.closed();
       this.#open.delete(socket);
       if (this.#open.size === 0) this.#closed?.();
     });
-    this.#http.emit('connection', socket);
     socket.resume(); // a connection handed over by another process arrives paused
+  }
+
+  handOver(socket: Socket, bytes: Buffer): void {
+    const connection = this.#open.get(socket);
+    if (connection === undefined) return;
+    connection.lane = undefined;
+    socket.pause();
+    socket.unshift(bytes);
+    this.#http.emit('connection', socket);
+    socket.resume();
   }
 
   /** @throws PotorooError `port_in_use`, `settings_invalid` */
@@ -106,7 +138,7 @@ export class Connections implements Front {
   }
 
   #listen(where: ListenOptions, trusted: boolean, name: string): Promise<Server> {
-    const server = createServer({ noDelay: true }, (socket) => this.accept(socket, trusted));
+    const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.accept(socket, trusted));
     return new Promise((resolve, reject) => {
       server.on('error', (error: NodeJS.ErrnoException) => {
         const why = error.code === 'EADDRINUSE' ? 'it is taken. Choose another, or stop what uses it.' : `${error.code}.`;
@@ -128,7 +160,10 @@ export class Connections implements Front {
     for (const server of this.#servers) server.close();
     const linger = setTimeout(() => {
       this.#lingered = true;
-      for (const [socket, connection] of this.#open) if (connection.active === 0) socket.end();
+      for (const [socket, { lane, active }] of this.#open) {
+        if (lane !== undefined) lane.endIdle();
+        else if (active === 0) socket.end();
+      }
     }, lingerMs);
     let deadline: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
@@ -138,6 +173,7 @@ export class Connections implements Front {
     });
     clearTimeout(linger);
     clearTimeout(deadline);
+    clearInterval(this.#sweeper);
     for (const socket of this.#open.keys()) socket.destroy();
     this.#http.close();
   }
