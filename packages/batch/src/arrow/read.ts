@@ -2,6 +2,7 @@ import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
 import { allocate, viewOf, type Batch, type Column, type NumericValues, type TensorColumn, type Utf8 } from '../batch.ts';
 import { concat, sliceColumn, tensorOrList } from '../columns.ts';
 import { quote } from '../shapes.ts';
+import { areUtf8 } from '../utf8.ts';
 import { malformed, type Flatbuffer, type Table } from './flatbuffer.ts';
 import { headers, isFile, messages, schemaOf, type Message } from './messages.ts';
 import { fieldsOf, type ArrowField, type ArrowType } from './schema.ts';
@@ -9,7 +10,6 @@ import { fieldsOf, type ArrowField, type ArrowType } from './schema.ts';
 /** What a request's dictionaries may unfold to: a byte of index can stand for a string of any length. */
 const unfoldLimit = 1 << 28;
 const noNodes = { at: 0, length: 0 };
-const strict = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads an Arrow IPC file or stream; which of them it is shows in its first bytes. Values are views of `body` where its
@@ -210,19 +210,9 @@ function readOffsets(parts: Parts, name: string, rows: number, large: boolean): 
 
 function readStrings(parts: Parts, name: string, rows: number, large: boolean): Utf8 {
   const offsets = readOffsets(parts, name, rows, large);
-  const from = offsets[0]!;
-  const to = offsets[rows]!;
-  const { at, length } = parts.buffer(to);
+  const { at, length } = parts.buffer(offsets[rows]!);
   const bytes = parts.body.subarray(at, at + length);
-  for (let i = from; i < to; i++) {
-    if (bytes[i]! < 128) continue;
-    try {
-      strict.decode(bytes.subarray(from, to));
-    } catch {
-      throw malformed(`column ${quote(name)} is not valid UTF-8`);
-    }
-    break;
-  }
+  if (!areUtf8(offsets, bytes)) throw malformed(`column ${quote(name)} is not valid UTF-8`);
   return { offsets, bytes };
 }
 

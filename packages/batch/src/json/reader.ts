@@ -121,6 +121,7 @@ export class JsonReader {
   string(): string {
     const from = this.at + 1;
     const plain = this.scanString();
+    if (plain && this.at - from < 33) return recall(this.bytes, from, this.at - 1);
     const text = lenient.decode(this.bytes.subarray(from, this.at - 1));
     return plain ? text : this.#unescape(text, from);
   }
@@ -200,7 +201,11 @@ export class JsonReader {
     }
     if ((c >= 48 && c <= 57) || (c === 45 && this.bytes[this.at + 1] !== 73)) {
       const text = this.number();
-      return /[.eE]/.test(text) || text === '-0' ? Number(text) : BigInt(text);
+      // Whole numbers beyond every type are not worth their digits.
+      if (text.length < 400 && text !== '-0' && !/[.eE]/.test(text)) return BigInt(text);
+      const value = Number(text);
+      if (!Number.isFinite(value)) throw new PotorooError('value_out_of_range', `The number ${text.slice(0, 60)} at byte ${this.at - text.length} of the body is too large for float64.`);
+      return value;
     }
     if (this.literal('true')) return true;
     if (this.literal('false')) return false;
@@ -236,6 +241,25 @@ const escapes: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '
 
 function isSpace(c: number): boolean {
   return c === 32 || c === 10 || c === 13 || c === 9;
+}
+
+/** Short strings seen lately: keys and names repeat, and making a string out of bytes costs more than finding it. */
+const recent: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(512).fill(undefined);
+
+function recall(bytes: Uint8Array, from: number, to: number): string {
+  let hash = to - from;
+  for (let i = from; i < to; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+  const slot = (hash ^ (hash >>> 9)) & 511;
+  const known = recent[slot];
+  if (known && known.bytes.length === to - from) {
+    let i = 0;
+    while (i < known.bytes.length && known.bytes[i] === bytes[from + i]) i++;
+    if (i === known.bytes.length) return known.text;
+  }
+  const own = bytes.slice(from, to);
+  const text = lenient.decode(own);
+  recent[slot] = { bytes: own, text };
+  return text;
 }
 
 /** Bytes that are known to be ASCII, as a string. */

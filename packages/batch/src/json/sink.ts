@@ -42,8 +42,17 @@ export class Sink {
   #rank = -1;
   #nulls: number[] | null = null;
 
-  constructor(field: Field) {
+  readonly #rowSize: number;
+
+  /** @param rowSize elements in a row where several rows are read as one value; 0 where each is read by itself */
+  constructor(field: Field, rowSize = 0) {
     this.field = field;
+    this.#rowSize = rowSize;
+  }
+
+  /** The row being read, for messages. */
+  get #place(): number {
+    return this.#rowSize > 0 ? Math.floor(this.count / this.#rowSize) : this.rows;
   }
 
   /** Makes room for at least one more element, guessing from the share of the text that is read. */
@@ -114,13 +123,13 @@ export class Sink {
     }
     const known = dims[depth]!;
     if (known === -1) dims[depth] = length;
-    else if (known !== length) throw wrongShape(this.field.name, this.field, `lists of ${known} and of ${length} beside each other`, this.rows);
+    else if (known !== length) throw wrongShape(this.field.name, this.field, `lists of ${known} and of ${length} beside each other`, this.#place);
   }
 
   /** An element where a list should be, or the other way round; unless it is not JSON at all. */
   #uneven(reader: JsonReader): PotorooError {
     reader.value();
-    return wrongShape(this.field.name, this.field, 'lists and values beside each other', this.rows);
+    return wrongShape(this.field.name, this.field, 'lists and values beside each other', this.#place);
   }
 
   #elements(reader: JsonReader): void {
@@ -160,7 +169,7 @@ export class Sink {
     const found = reader.value();
     const kind = found === null || typeof found === 'boolean' ? String(found) : typeof found === 'string' ? `the string ${quote(found)}`
       : Array.isArray(found) ? 'a list beside a value' : found instanceof Map ? 'an object' : `the number ${String(found)}`;
-    throw wrongShape(this.field.name, this.field, kind, this.rows);
+    throw wrongShape(this.field.name, this.field, kind, this.#place);
   }
 
   #push(value: number): void {
@@ -172,7 +181,7 @@ export class Sink {
     const { type, nullable } = this.field;
     // pandas writes NaN as null: in a float column null is NaN.
     if (isFloat(type)) return this.#push(NaN);
-    if (!nullable || this.#rank === 0 && this.field.shape.length > 0) throw nullNotAllowed(this.field, this.rows);
+    if (!nullable || this.#rank === 0 && this.field.shape.length > 0) throw nullNotAllowed(this.field, this.#place);
     (this.#nulls ??= []).push(this.count);
     if (type === 'string') this.#ends![this.count + 1] = this.#used;
     this.count++;
@@ -231,7 +240,7 @@ export class Sink {
   outOfRange(text: string): PotorooError {
     const { name, type } = this.field;
     const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
-    return new PotorooError('value_out_of_range', `Column ${quote(name)}, row ${this.rows}: ${shown} is not a value of ${type}.`, { fields: [{ field: name, message: `${shown} is not a value of ${type}` }] });
+    return new PotorooError('value_out_of_range', `Column ${quote(name)}, row ${this.#place}: ${shown} is not a value of ${type}.`, { fields: [{ field: name, message: `${shown} is not a value of ${type}` }] });
   }
 
   /** Fits the shape of the row just read to the declared one, and to the rows before it. */
@@ -243,8 +252,8 @@ export class Sink {
     }
     if (this.#written && equalShapes(written, this.#written)) return;
     const shape = fitShape(this.field.shape, written);
-    if (!shape) throw wrongShape(this.field.name, this.field, shapeText(written), this.rows);
-    if (this.#written && !equalShapes(shape, this.#shape)) throw wrongShape(this.field.name, this.field, `${shapeText(written)} where the rows before have ${shapeText(this.#written)}: all rows of a request need one length`, this.rows);
+    if (!shape) throw wrongShape(this.field.name, this.field, shapeText(written), this.#place);
+    if (this.#written && !equalShapes(shape, this.#shape)) throw wrongShape(this.field.name, this.field, `${shapeText(written)} where the rows before have ${shapeText(this.#written)}: all rows of a request need one length`, this.#place);
     this.#written = written;
     this.#shape = shape;
     this.#flat = written.length === 1 ? written[0]! : -1;
