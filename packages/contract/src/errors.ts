@@ -15,6 +15,8 @@ export const errorCodes = {
   model_not_found: { status: 404, title: 'No such model' },
   pipeline_not_found: { status: 404, title: 'No such pipeline' },
   deployment_not_found: { status: 404, title: 'No such deployment' },
+  tag_not_found: { status: 404, title: 'No such tag' },
+  connection_not_found: { status: 404, title: 'No such connection' },
   log_topic_not_found: { status: 404, title: 'No such log topic' },
   // how it is asked
   invalid_request: { status: 400, title: 'Invalid request' },

@@ -4,6 +4,7 @@ import { workspaces } from './0002_workspaces.ts';
 import { models } from './0003_models.ts';
 import { pipelines } from './0004_pipelines.ts';
 import { idempotency } from './0007_idempotency.ts';
+import { tagsAndConnections } from './0030_tags_connections.ts';
 import { deployments } from './0020_deployments.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
@@ -15,4 +16,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   // 0005 deployments, 0006 logs
   '0007_idempotency': idempotency,
   '0020_deployments': deployments,
+  '0030_tags_connections': tagsAndConnections,
 };
