@@ -11,7 +11,7 @@ export interface TestStorage extends Storage {
   readonly databaseUrl: string | undefined;
 }
 
-export interface TestDatabase { readonly name: 'sqlite' | 'postgres'; open(): Promise<TestStorage> }
+export interface TestDatabase { readonly name: 'sqlite' | 'postgres'; readonly open: () => Promise<TestStorage> }
 
 /** Set by `npm run test:postgres`: a server on which databases may be created. */
 const postgresServer = process.env['POTOROO_TEST_POSTGRES'];
