@@ -41,7 +41,7 @@ export async function* everyPage<T>(read: (query: PageQuery) => Promise<Page<T>>
 const encode = (id: number): string => Buffer.from(`id:${id}`).toString('base64url');
 function decode(cursor: string): number {
   const match = /^id:(\d{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
-  if (match === null) {
+  if (match === null || encode(Number(match[1])) !== cursor) {
     throw new PotorooError('invalid_cursor', 'cursor is not one that this list gave out: pass the cursor of the page before, unchanged.', { fields: [{ field: 'cursor', message: 'unknown' }] });
   }
   return Number(match[1]);

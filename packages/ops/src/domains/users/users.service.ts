@@ -27,10 +27,13 @@ export class UserService implements Users {
     return this.#insert(input);
   }
 
-  /** Creates the first administrator when there is no user yet; else undefined. For the first start. */
-  async createFirst(input: { email: string; password: string }): Promise<User | undefined> {
-    const anybody = await this.#store.list({ take: 1, before: undefined }, {});
-    return anybody.length > 0 ? undefined : this.#insert({ ...input, role: 'admin' });
+  async isEmpty(): Promise<boolean> {
+    return (await this.#store.list({ take: 1, before: undefined }, {})).length === 0;
+  }
+
+  /** The administrator of a first start, whom nobody can create; where there is one by now, nothing happens. */
+  async createFirst(input: { email: string; password: string }): Promise<void> {
+    if (await this.isEmpty()) await this.#insert({ ...input, role: 'admin' });
   }
 
   async list(_actor: Actor, query: PageQuery & { ids?: readonly string[]; email?: string } = {}): Promise<Page<User>> {
@@ -81,7 +84,7 @@ const taken = (login: string): PotorooError => new PotorooError('already_exists'
 function check(email: string, username: string, password: string): void {
   const fields: ErrorField[] = [];
   if (!/^[^\s@]{1,64}@[^\s@]{1,190}$/.test(email)) fields.push({ field: 'email', message: 'use an e-mail address' });
-  if (!/^[^\s\x00-\x1f\x7f]{1,254}$/.test(username)) fields.push({ field: 'username', message: 'use 1 to 254 characters without spaces' });
+  if (username !== email && !/^[^\s\x00-\x1f\x7f]{1,254}$/.test(username)) fields.push({ field: 'username', message: 'use 1 to 254 characters without spaces' });
   if (password.length < 8 || password.length > 256) fields.push({ field: 'password', message: 'use 8 to 256 characters' });
   if (fields.length > 0) throw new PotorooError('invalid_request', fields.map((f) => `${f.field}: ${f.message}.`).join(' '), { fields });
 }

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import { errorCodes, PotorooError } from '@potoroo/contract';
+import type { Logger } from '../log.ts';
+import { answerProblem } from './native/problem.ts';
+
+const bodyLimit = 4 * 1024 * 1024;
+/** A connection on which nothing moves is closed after this; longer than any inference may take. */
+const idleMs = 3_700_000;
+
+/** The web server that every protocol is registered in: request ids, security headers, one form of error for what no protocol owns. */
+export function createServer(log: Logger): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: log as FastifyBaseLogger, disableRequestLogging: true, bodyLimit, forceCloseConnections: 'idle',
+    // An upload may take as long as it moves; a head may not.
+    requestTimeout: 0, connectionTimeout: idleMs, http: { headersTimeout: 30_000 },
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+    },
+    routerOptions: { maxParamLength: 512 },
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'", 'cache-control': 'no-store',
+    });
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.debug({ method: request.method, route: request.routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
+  });
+  app.setErrorHandler(answerProblem);
+  unknownPaths(app);
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/api/docs'));
+  // What the `type` of a problem points to.
+  app.get('/api/errors/:code', { schema: { hide: true } }, async (request) => {
+    const { code } = request.params as { code: string };
+    const known = Object.entries(errorCodes).find(([name]) => name === code)?.[1];
+    if (known === undefined) throw new PotorooError('route_not_found', `There is no error code ${JSON.stringify(code.slice(0, 80))}.`);
+    return { code, ...known };
+  });
+  return app;
+}
+
+/** 404 for a path that nobody has; 405 for one that has other methods. */
+function unknownPaths(app: FastifyInstance): void {
+  const routes: { method: string; pattern: RegExp }[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    const source = url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : part === '*' ? '.*' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))).join('/');
+    for (const each of [method].flat()) routes.push({ method: each, pattern: new RegExp(`^${source}$`) });
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = [...new Set(routes.filter((r) => r.pattern.test(path)).map((r) => r.method))].sort();
+    if (allowed.length === 0) throw new PotorooError('route_not_found', `There is no ${request.method} ${path.slice(0, 200)} here; /api/docs lists what there is.`);
+    reply.header('allow', allowed.join(', '));
+    throw new PotorooError('method_not_allowed', `${path.slice(0, 200)} takes ${allowed.join(', ')}, not ${request.method}.`);
+  });
+}
