@@ -43,7 +43,7 @@ export interface LogRows {
 }
 
 /** Longest frame. What is longer is written without its largest columns. */
-export const maxFrameBytes = 64 * 1024 * 1024;
+export const maxFrameBytes = 48 * 1024 * 1024;
 /** Most rows of one frame, which is one merged run. */
 export const maxFrameRows = 1 << 20;
 export const frameHeaderBytes = 16;
