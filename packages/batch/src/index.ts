@@ -1,12 +1,12 @@
 export * from './batch.ts';
 export { concat, slice } from './columns.ts';
 export { select } from './select.ts';
-export * from './conform.ts';
+export { conform } from './conform.ts';
 export { decodeRecords, decodeDictionary } from './json/decode.ts';
 export { decodeLoose } from './json/loose.ts';
 export { encodeRecords, encodeRecordsBytes, encodeDictionary } from './json/encode.ts';
 export { decodeArrow, decodeArrowSchema } from './arrow/read.ts';
 export { encodeArrowFile, encodeArrowStream, encodeArrowSchema, arrowSchemaMessage, arrowBatchMessage, type ArrowOptions } from './arrow/write.ts';
-export * from './v2.ts';
+export { decodeV2, encodeV2, v2Datatype, type V2Answer, type V2Request } from './v2.ts';
 export { compileValidation, type Validation } from './expressions/compile.ts';
 export { halfToNumber } from './float16.ts';

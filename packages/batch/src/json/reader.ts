@@ -244,7 +244,7 @@ function isSpace(c: number): boolean {
 }
 
 /** Short strings seen lately: keys and names repeat, and making a string out of bytes costs more than finding it. */
-const recent: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(512).fill(undefined);
+const recent: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = Array.from({ length: 512 });
 
 function recall(bytes: Uint8Array, from: number, to: number): string {
   let hash = to - from;
