@@ -104,7 +104,7 @@ export function plan(situation: Situation, bounds: Bounds = defaultBounds): Plan
       if (given) continue;
       const at = crash === undefined ? now : crash.at + backOff(crash.row);
       if (at <= now) starts.push({ do: 'start', revision: target.revision, slot });
-      else wakes.push(at);
+      wakes.push(at <= now ? now + bounds.start : at);
       // What arrives may wait for an engine that is about to start, not for one in a crash loop.
       coming ||= at - now < 2_000;
     }

@@ -55,7 +55,8 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
   if (memory.failed !== null && updating && up > 0) {
     return { state: 'degraded', reason: { ...memory.failed, message: `The update to ${spec.bundle.pipeline.version} failed and ${proven.bundle.pipeline.version} serves on: ${memory.failed.message}` } };
   }
-  if (!updating && wrong === null && ready(spec) >= spec.replicas) {
+  // Not before it is stored that the set is proven: an update that came earlier would have nothing to fall back on.
+  if (!updating && wrong === null && ready(spec) >= spec.replicas && row.provenGeneration === row.generation) {
     return { state: 'running', reason: spec.replicas === 0 ? { code: 'scaled_to_zero', message: `${name} has 0 replicas: deploy it with a replica_count of 1 or more to infer.` } : null };
   }
   if (wrong !== null) {

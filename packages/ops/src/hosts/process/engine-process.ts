@@ -141,7 +141,9 @@ export class EngineProcess {
   #heard(message: EngineToHost): void {
     switch (message.type) {
       case 'ready':
-        if (this.#readyAt !== null) return;
+        // An engine that is over its limit already must not take the place of one that works.
+        this.watch();
+        if (this.#readyAt !== null || this.#killed !== null) return;
         this.#readyAt = this.#options.clock();
         this.#models = message.models;
         return this.#options.onChange();
