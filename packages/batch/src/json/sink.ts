@@ -196,7 +196,7 @@ export class Sink {
       reader.at = start;
       bytes = encoder.encode(reader.string());
     }
-    const room = this.#bytes?.length ?? 0;
+    const room = this.#bytes?.length ?? -1;
     if (this.#used + bytes.length > room) {
       const grown = new Uint8Array(Math.max(this.#used + bytes.length, 2 * room, 64));
       if (this.#bytes) grown.set(this.#bytes);
