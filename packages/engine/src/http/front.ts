@@ -20,7 +20,7 @@ const sweepMs = 5000;
 /** Every connection of the engine, whoever accepted it: serves them, and closes them in good order. */
 export class Connections implements Front, LaneHost {
   readonly limits: Limits;
-  readonly #routes: Routes;
+  readonly #routes: Pick<Routes, 'serve' | 'fail'>;
   readonly #http: HttpServer;
   readonly #servers: Server[] = [];
   readonly #open = new Map<Socket, Connection>();
@@ -30,7 +30,7 @@ export class Connections implements Front, LaneHost {
   #lingered = false;
   #closed: (() => void) | undefined;
 
-  constructor(routes: Routes, limits: Limits) {
+  constructor(routes: Pick<Routes, 'serve' | 'fail'>, limits: Limits) {
     this.#routes = routes;
     this.limits = limits;
     this.#http = createNodeServer(this);
