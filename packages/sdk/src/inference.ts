@@ -21,11 +21,10 @@ export const arrowFile = 'application/vnd.apache.arrow.file';
 
 /** Sends rows and gives the answer in the form that they came in. */
 export async function infer<T extends InferenceInput>(transport: Transport, path: string, input: T, options: InferOptions): Promise<InferenceOutput<T>> {
-  const call = {
-    ...options,
-    method: 'POST',
-    query: { 'dataset[]': options.dataset, 'dataset.exclude[]': options.datasetExclude, 'dataset.separator': options.datasetSeparator },
-  } as const;
+  const { signal, timeoutMs, dataset = ['*'] } = options;
+  const datasetExclude = options.datasetExclude ?? (dataset.some((name) => name === 'metadata' || name.startsWith('metadata.')) ? [] : ['metadata']);
+  const query = { 'dataset[]': dataset, 'dataset.exclude[]': datasetExclude, 'dataset.separator': options.datasetSeparator ?? '.' };
+  const call = { signal, timeoutMs, method: 'POST', query } as const;
   if (Array.isArray(input)) {
     const type = 'application/json; format=pandas-records';
     const answer = await transport.bytes(path, { ...call, body: new TextEncoder().encode(stringifyRows(input as Rows)), headers: { 'content-type': type, accept: type } });

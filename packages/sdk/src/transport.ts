@@ -83,7 +83,7 @@ export class Transport {
         await delay(pause(attempt, response.headers.get('retry-after')), undefined, signal === undefined ? {} : { signal });
       } catch (error) {
         if (call.signal?.aborted === true) throw call.signal.reason;
-        if (limit?.aborted === true) throw new PotorooError('deadline_exceeded', `${call.method ?? 'GET'} ${path} was not answered within ${timeoutMs} ms; give timeoutMs more, or look at the server.`, { cause: error });
+        if (limit?.aborted === true) throw tooLate(call, path, error);
         if (isPotorooError(error)) throw error;
         if (repeat === 'never' || attempt >= retries || !(repeat === 'always' || neverSent.has(causeOf(error)))) throw this.#unreachable(error);
         await delay(pause(attempt, null), undefined, call.signal === undefined ? {} : { signal: call.signal });
@@ -96,6 +96,7 @@ export class Transport {
       return await read();
     } catch (error) {
       if (call.signal?.aborted === true) throw call.signal.reason;
+      if (error instanceof Error && error.name === 'TimeoutError') throw tooLate(call, new URL(response.url).pathname, error);
       throw new PotorooError('unreachable', `The answer of ${new URL(response.url).pathname} broke off or is not what was asked for.`, { cause: error });
     }
   }
@@ -127,6 +128,10 @@ export class Transport {
       ...(signal === undefined ? {} : { signal }),
     };
   }
+}
+
+function tooLate(call: Call, path: string, cause: unknown): PotorooError {
+  return new PotorooError('deadline_exceeded', `${call.method ?? 'GET'} ${path} was not answered in time; give timeoutMs more, or look at the server.`, { cause });
 }
 
 /** A create that was sent before, under the same idempotency key, and is not answered yet: the answer comes with a later attempt. */
