@@ -13,12 +13,14 @@ describe('a definition', () => {
     expect(await writeDefinition('imdb', steps, async () => 'aa')).toEqual(definition);
   });
 
-  it.each([[{}], [null], [undefined], [{ id: 'x' }], [{ id: 'x', steps: [] }]])('%j has no steps', (definition) => {
+  it.each([[{}], [null], [undefined], [{ id: 'x' }]])('%j has no steps', (definition) => {
     expect(readDefinition(definition)).toEqual([]);
   });
 
   it.each<[unknown, RegExp]>([
     [{ steps: {} }, /definition\.steps/],
+    [{ steps: null }, /definition\.steps/],
+    [{ id: 'x', steps: [] }, /no step.*add_model_step/],
     [{ steps: [null] }, /steps\[0\].*one key/],
     [{ steps: [{}] }, /steps\[0\].*one key/],
     [{ steps: ['ModelInference'] }, /steps\[0\]/],

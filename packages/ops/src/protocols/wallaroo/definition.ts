@@ -39,10 +39,16 @@ const forms: { [T in Step['type']]: StepForm<T> } = {
 };
 const formOfKey = new Map(Object.values(forms).map((form) => [form.key, form]));
 
-/** Steps of a definition; none for `{}`. @throws pipeline_invalid naming the step. */
+/**
+ * Steps of a definition; none for `{}`, which asks for the pipeline alone. An empty list is what the client sends when it
+ * wants to deploy a pipeline that has no step, and the last chance to tell its user so.
+ * @throws pipeline_invalid naming the step
+ */
 export function readDefinition(definition: unknown): Step[] {
-  const steps = (definition as { steps?: unknown } | null | undefined)?.steps ?? [];
+  const steps = (definition as { steps?: unknown } | null | undefined)?.steps;
+  if (steps === undefined) return [];
   if (!Array.isArray(steps)) throw refuse('definition.steps', 'a list is needed.');
+  if (steps.length === 0) throw refuse('definition.steps', 'the pipeline has no step. Add one with add_model_step(model).');
   return steps.map((step: unknown, index) => {
     const at = `definition.steps[${index}]`;
     const [key, ...others] = Object.keys((step ?? {}) as object);

@@ -2,8 +2,15 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { PotorooError } from '@potoroo/contract';
 import { toPotorooError } from '../errors.ts';
 
-/** How an error body looks: most routes say `{msg, code}`, inference says it as an engine does. `type` is the stable code. */
-export type ErrorForm = 'plain' | 'engine';
+/** How an error body looks: most routes say `{msg, code}`, inference says it as an engine does, GraphQL in its own way. */
+export type ErrorForm = keyof typeof forms;
+
+/** `type` is the stable code. */
+const forms = {
+  plain: ({ message, code }: PotorooError, status: number) => ({ msg: message, code: status, type: code }),
+  engine: ({ message, code }: PotorooError, status: number) => ({ code: status, status: 'Error', error: message, source: 'ops', type: code }),
+  graphql: ({ message, code }: PotorooError) => ({ errors: [{ message, extensions: { code } }] }),
+};
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -18,14 +25,10 @@ declare module 'fastify' {
   }
 }
 
-export function bodyOf(error: PotorooError, form: ErrorForm, status: number): Record<string, unknown> {
-  return form === 'engine' ? { code: status, status: 'Error', error: error.message, source: 'ops', type: error.code } : { msg: error.message, code: status, type: error.code };
-}
-
 export function answerError(thrown: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = toPotorooError(thrown);
   if (error.status >= 500) request.log.error({ err: thrown }, error.message);
   const { form = 'plain', readable } = request.routeOptions.config.wallaroo ?? {};
   const status = readable === undefined || readable.includes(error.status) || error.status >= 500 ? error.status : 400;
-  return reply.code(status).send(bodyOf(error, form, status));
+  return reply.code(status).send(forms[form](error, status));
 }

@@ -49,7 +49,7 @@ export function graphqlRoute(app: FastifyInstance, { domains }: Context): void {
     }
   };
 
-  app.post('/v1/graphql', { schema: { body: Body }, bodyLimit: maxBytes }, async (request) => {
+  app.post('/v1/graphql', { schema: { body: Body }, bodyLimit: maxBytes, config: { wallaroo: { form: 'graphql' } } }, async (request) => {
     const { data, errors } = await run(request);
     return { ...(errors && { errors: errors.map((e) => formatted(e, request)) }), ...(data !== undefined && { data }) };
   });
