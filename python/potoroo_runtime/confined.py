@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from . import sandbox
+from . import process, sandbox
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     for sentence in sandbox.confine(arguments.read, arguments.write, network=not arguments.no_network):
         print(sentence, file=sys.stderr)
     sys.stderr.flush()
+    process.die_with_parent()
     os.execvp(arguments.command[0], arguments.command)
 
 

@@ -10,14 +10,16 @@ import sys
 import threading
 
 
-def end_with_parent() -> None:
-    """Ends this process when the engine does: the kernel's word on Linux, the end of stdin (a pipe held by the engine) everywhere."""
+def die_with_parent() -> None:
+    """The kernel's part of it, on Linux; it holds over an exec."""
     if sys.platform == "linux":
         parent_death_signal = 1  # PR_SET_PDEATHSIG
-        try:
-            ctypes.CDLL(None, use_errno=True).prctl(parent_death_signal, signal.SIGKILL, 0, 0, 0)
-        except (OSError, AttributeError):
-            pass
+        ctypes.CDLL(None, use_errno=True).prctl(parent_death_signal, signal.SIGKILL, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it does: the kernel's word on Linux, the end of stdin (a pipe held there) everywhere."""
+    die_with_parent()
 
     def watch() -> None:
         while True:
