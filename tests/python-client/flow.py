@@ -303,7 +303,8 @@ with step("replace the model of the deployment"):
     infer(pipeline, frame(values), values, second)
 
 with step("list, find and search pipelines"):
-    assert [p.name() for p in wl.list_pipelines()] == ["fraud-pipeline"]
+    assert "fraud-pipeline" in [p.name() for p in wl.list_pipelines()]
+    assert [p.name() for p in wl.list_pipelines(workspace_id=workspace.id(), workspace_name="fraud-detection")] == ["fraud-pipeline"]
     assert "fraud-model" in show(wl.list_pipelines())
     assert wl.get_pipeline("fraud-pipeline").id() == pipeline.id()
     assert [p.id() for p in wl.pipelines_by_name("fraud-pipeline", workspace_id=workspace.id(), workspace_name="fraud-detection")] == [pipeline.id()]
