@@ -10,7 +10,7 @@ export interface PipelineRun {
   stepNs: number[];
 }
 
-/** A step takes a batch and gives a batch with as many rows. */
+/** A step takes a batch and gives a batch. No fields: a Python step that declares none. */
 interface StepRunner {
   inputs: readonly Field[];
   outputs: readonly Field[];
@@ -40,13 +40,14 @@ const ns = (ms: number): number => Math.max(1, Math.round(ms * 1e6));
 function connect(previous: StepRunner, next: StepRunner, at: number): StepRunner {
   const lone = previous.outputs.length === 1 && next.inputs.length === 1;
   const given = new Set(previous.outputs.map((o) => o.name));
-  const missing = next.inputs.filter((i) => !given.has(i.name));
+  if (next.inputs.length === 0) return next;
+  const missing = previous.outputs.length === 0 ? [] : next.inputs.filter((i) => !given.has(i.name));
   if (!lone && missing.length > 0) {
     throw new PotorooError('pipeline_invalid', `Step ${at} needs ${missing.map((m) => `'${m.name}'`).join(', ')}, but the step before gives ${[...given].map((n) => `'${n}'`).join(', ')}. Rename the inputs with tensor_fields or the outputs in the model.`);
   }
   const take = (output: Batch): Batch => {
     const columns = next.inputs.map((input) => {
-      const found = lone ? output.columns[0] : output.columns.find((c) => c.name === input.name);
+      const found = lone || (previous.outputs.length === 0 && output.columns.length === 1 && next.inputs.length === 1) ? output.columns[0] : output.columns.find((c) => c.name === input.name);
       if (found === undefined) throw new PotorooError('inference_failed', `Step ${at} found no column '${input.name}' in the output of the step before.`);
       return found.name === input.name ? found : ({ ...found, name: input.name } satisfies Column);
     });
@@ -62,14 +63,20 @@ function runSteps(steps: readonly StepRunner[], batch: Batch): PipelineRun | Pro
   for (let i = 0; i < steps.length; i++) {
     const start = performance.now();
     const answer = (steps[i] as StepRunner).run(current);
-    if (answer instanceof Promise) return runRest(steps, i, start, answer, stepNs);
+    if (answer instanceof Promise) return runRest(steps, i, start, batch, answer, stepNs);
     stepNs.push(ns(performance.now() - start));
     current = answer;
   }
-  return { outputs: current, stepNs };
+  return { outputs: aligned(current, batch), stepNs };
 }
 
-async function runRest(steps: readonly StepRunner[], at: number, start: number, pending: Promise<Batch>, stepNs: number[]): Promise<PipelineRun> {
+/** Steps in between may have any number of rows; what comes out in the end belongs to the rows that went in. */
+function aligned(outputs: Batch, inputs: Batch): Batch {
+  if (outputs.rows === inputs.rows) return outputs;
+  throw new PotorooError('inference_failed', `The pipeline gave ${outputs.rows} rows for the ${inputs.rows} rows of the request. The last step must return one row for each.`);
+}
+
+async function runRest(steps: readonly StepRunner[], at: number, start: number, batch: Batch, pending: Promise<Batch>, stepNs: number[]): Promise<PipelineRun> {
   let current = await pending;
   stepNs.push(ns(performance.now() - start));
   for (const step of steps.slice(at + 1)) {
@@ -77,7 +84,7 @@ async function runRest(steps: readonly StepRunner[], at: number, start: number, 
     current = await step.run(current);
     stepNs.push(ns(performance.now() - from));
   }
-  return { outputs: current, stepNs };
+  return { outputs: aligned(current, batch), stepNs };
 }
 
 const keyOf = (m: { name: string; version: string }): string => `${m.name}/${m.version}`;
@@ -91,9 +98,11 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number)
   const unload = async (): Promise<void> => { await Promise.all([...runtimes.values()].map((r) => r.runtime.unload())); };
   try {
     for (const model of bundle.models) {
-      const { tensorFields } = model.config;
+      const { python, fileName, config: { tensorFields, inputSchema, outputSchema } } = model;
       try {
-        runtimes.set(keyOf(model), { model, runtime: await loadModel({ file: join(folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }) }, cpus) });
+        const schemas = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
+        const file = { file: join(folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...schemas }) };
+        runtimes.set(keyOf(model), { model, runtime: await loadModel(file, cpus) });
       } catch (error) {
         if (!isPotorooError(error)) throw error;
         throw new PotorooError(error.code, `Model '${model.name}' (${model.fileName ?? model.file}): ${error.message}`, { cause: error });
@@ -112,6 +121,8 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number)
     const first = steps[0] as StepRunner;
     const last = steps.at(-1) as StepRunner;
     const lastModel = (runtimes.get(keyOf((bundle.steps.at(-1) as Bundle['steps'][number]).model)) as { model: BundleModel }).model;
+    if (first.inputs.length === 0) throw new PotorooError('pipeline_invalid', `The first step's model '${used[0]?.model.name}' declares no inputs. Give it an input schema: configure(input_schema=...).`);
+    if (last.outputs.length === 0) throw new PotorooError('pipeline_invalid', `The last step's model '${lastModel.name}' declares no outputs. Give it an output schema: configure(output_schema=...).`);
     const single = used.some((r) => r.model.config.batchConfig === 'single');
     return {
       name: bundle.pipeline.name,

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { PotorooError } from '@potoroo/contract';
+import { basename } from 'node:path';
+import { PotorooError, type Field, type PythonModel } from '@potoroo/contract';
 import { loadOnnx } from './onnx.ts';
 import { openPool } from './pool.ts';
 import type { LoadOptions, Runtime } from './runtime.ts';
@@ -15,6 +16,14 @@ export interface ModelFile {
   file: string;
   framework: string;
   tensorFields?: readonly string[];
+  /** Where it runs, for a model that needs a Python process; the rest is for such models only. */
+  python?: PythonModel;
+  /** The name it was uploaded with: its ending may tell the format. */
+  fileName?: string;
+  inputSchema?: readonly Field[];
+  outputSchema?: readonly Field[];
+  /** What it prints; the engine's log by default. */
+  onLog?: (stream: 'stdout' | 'stderr', line: string) => void;
 }
 
 /**
@@ -22,11 +31,18 @@ export interface ModelFile {
  * @throws PotorooError `framework_unsupported`, `model_invalid`, `model_unsupported`, `warm_up_failed`
  */
 export async function loadHere(model: ModelFile, threads: number): Promise<Runtime> {
+  if (model.python !== undefined) return loadInPython(model, model.python, threads);
   const load = loaders[model.framework];
   if (load === undefined) throw new PotorooError('framework_unsupported', `Framework '${model.framework}' is not supported; this engine runs ${Object.keys(loaders).join(', ')}.`);
   const size = await sizeOfFile(model.file);
   if (size <= 0) throw new PotorooError('model_invalid', size === 0 ? 'The model file is empty.' : 'The model file is missing from the bundle.');
   return load(model.file, { threads, ...(model.tensorFields && { tensorFields: model.tensorFields }) });
+}
+
+/** Its code is loaded when it is needed: most engines run no Python. */
+async function loadInPython(model: ModelFile, python: PythonModel, threads: number): Promise<Runtime> {
+  const { loadPython } = await import('./python.ts');
+  return loadPython({ ...model, python, threads, fileName: model.fileName ?? basename(model.file) });
 }
 
 function sizeOfFile(file: string): Promise<number> {
@@ -42,7 +58,7 @@ export async function loadModel(model: ModelFile, cpus: number): Promise<Runtime
   const cores = Math.max(1, Math.floor(cpus));
   const runtime = await loadHere(model, cores);
   const description = runtime.describe();
-  if (description.warmUpMs <= inlineMs) return runtime;
+  if (model.python !== undefined || description.warmUpMs <= inlineMs) return runtime;
   await runtime.unload();
   const slots = (await sizeOfFile(model.file)) > sharedAboveBytes ? 1 : cores;
   const { file, tensorFields } = model;

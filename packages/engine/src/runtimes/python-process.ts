@@ -1,0 +1,246 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract';
+import { readMessages, writeMessage, type FromPython } from './python-wire.ts';
+
+/** Folder with the packages `potoroo_runtime` and `mac`. */
+const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? fileURLToPath(new URL('../../../../python', import.meta.url));
+
+export interface PythonStart {
+  file: string;
+  fileName: string;
+  framework: string;
+  inputSchema?: readonly Field[];
+  outputSchema?: readonly Field[];
+  python: PythonModel;
+  threads: number;
+  maxBodyBytes?: number;
+  /** A start is given up after this long without progress (CPU used, memory taken), and in any case after `startMs`. */
+  stallMs?: number;
+  startMs?: number;
+  /** A process that works on one request for longer is ended. */
+  runMs?: number;
+  /** One line of the model's output. */
+  onLog?: (stream: 'stdout' | 'stderr', line: string) => void;
+}
+export type Ready = Extract<FromPython, { type: 'ready' }>;
+interface Job {
+  resolve(body: Uint8Array): void;
+  reject(error: PotorooError): void;
+  since: number;
+}
+
+const defaults = { maxBodyBytes: 1024 ** 3, stallMs: 120_000, startMs: 1_800_000, runMs: 300_000 };
+/** A model that prints without end must not fill the log: per second that many lines, each cut to that length. */
+const linesPerSecond = 500;
+const lineLength = 4096;
+const lastLines = 50;
+const lingerMs = 2000;
+
+/** The path of the environment's interpreter. @throws PotorooError `environment_failed` */
+function interpreter({ python, environment }: PythonModel): string {
+  if (python !== undefined) return python;
+  const folder = process.env['POTOROO_ENVIRONMENTS'];
+  if (folder === undefined) throw new PotorooError('environment_failed', `The model needs the Python environment ${environment}, and neither its path nor POTOROO_ENVIRONMENTS is given. Set POTOROO_ENVIRONMENTS to the folder with the environments.`);
+  return join(folder, environment, 'bin', 'python');
+}
+
+const pass = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH', 'CUDA_VISIBLE_DEVICES', 'SSL_CERT_FILE'];
+
+/** What the process sees of the environment: nothing of ours but what programs need to start. */
+function environmentOf(start: PythonStart, work: string): Record<string, string> {
+  const threads = String(Math.max(1, Math.floor(start.threads)));
+  return {
+    ...Object.fromEntries(pass.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
+    HOME: work, TMPDIR: work, PYTHONPATH: pythonRoot, PYTHONUNBUFFERED: '1', PYTHONNOUSERSITE: '1', PYTHONIOENCODING: 'utf-8:backslashreplace',
+    OMP_NUM_THREADS: threads, OPENBLAS_NUM_THREADS: threads, MKL_NUM_THREADS: threads, TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: '1',
+    TF_CPP_MIN_LOG_LEVEL: '2', TOKENIZERS_PARALLELISM: 'false', HF_HUB_OFFLINE: '1', HF_HOME: join(work, 'hf'), MPLCONFIGDIR: join(work, 'mpl'),
+    ...start.python.env,
+  };
+}
+
+/** One process with one loaded model. It is ready when `open` resolves and over when `exited` does. */
+export class PythonProcess {
+  readonly ready: Ready;
+  readonly exited: Promise<PotorooError>;
+  readonly #child: ChildProcess;
+  readonly #socket: Socket;
+  readonly #jobs: Map<number, Job>;
+  #next = 1;
+
+  private constructor(ready: Ready, exited: Promise<PotorooError>, child: ChildProcess, socket: Socket, jobs: Map<number, Job>) {
+    this.ready = ready;
+    this.exited = exited;
+    this.#child = child;
+    this.#socket = socket;
+    this.#jobs = jobs;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /**
+   * Starts the process and waits for its model to have answered a warm-up inference.
+   * @throws PotorooError what the process says (`model_invalid`, `warm_up_failed`…), `engine_start_timeout`, `model_process_lost`
+   */
+  static async open(start: PythonStart): Promise<PythonProcess> {
+    const python = interpreter(start.python);
+    const limits = { ...defaults, ...Object.fromEntries(Object.entries(start).filter(([, v]) => v !== undefined)) } as typeof defaults;
+    const folder = await mkdtemp(join(tmpdir(), 'potoroo-model-'));
+    const work = join(folder, 'work');
+    await mkdir(work);
+    const config = {
+      fileName: start.fileName, inputSchema: start.python.inputSchema ?? start.inputSchema, outputSchema: start.python.outputSchema ?? start.outputSchema,
+      concurrency: start.python.concurrency, memory: start.python.memoryBytes, maxBody: limits.maxBodyBytes, options: start.python.options,
+    };
+    const socketPath = join(folder, 's');
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => { server.once('error', reject).listen(socketPath, resolve); });
+    const child = spawn(python, ['-m', 'potoroo_runtime', '--model', start.file, '--framework', start.framework, '--socket', socketPath, '--work', work, '--config', JSON.stringify(config)], {
+      cwd: work, env: environmentOf(start, work), stdio: ['pipe', 'pipe', 'pipe'], detached: true,
+    });
+    child.stdin.on('error', () => {});
+    const last = collectLog(child, start.onLog ?? (() => {}));
+    const jobs = new Map<number, Job>();
+    let socket: Socket | undefined;
+    /** Why this side ended it, where it did. */
+    let verdict: PotorooError | undefined;
+    const end = (why: PotorooError): void => {
+      verdict ??= why;
+      killGroup(child);
+    };
+    const exited = new Promise<PotorooError>((resolve) => {
+      const over = (how: string): void => {
+        server.close();
+        socket?.destroy();
+        clearInterval(watch);
+        killGroup(child); // what the model started goes with it
+        void rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+        const error = verdict ?? new PotorooError('model_process_lost', `The model's process ${how}.${last.length > 0 ? ` Its last line: ${last.at(-1)?.slice(0, 300)}` : ''}`);
+        for (const job of jobs.values()) job.reject(error);
+        jobs.clear();
+        resolve(error);
+      };
+      child.once('error', (error) => over(`could not be started: ${error.message}`));
+      child.once('exit', (code, signal) => over(signal === null ? `ended with status ${code}` : `was ended by ${signal}`));
+    });
+
+    const started = Date.now();
+    let progressAt = started;
+    let progress = '';
+    let isReady = false;
+    const watch = setInterval(() => {
+      const now = Date.now();
+      if (!isReady) {
+        if (now - progressAt > limits.stallMs) end(new PotorooError('engine_start_timeout', `The model made no progress for ${limits.stallMs / 1000} s while it loaded. Does it wait for something that does not come?`));
+        else if (now - started > limits.startMs) end(new PotorooError('engine_start_timeout', `The model was not ready after ${limits.startMs / 1000} s.`));
+        return;
+      }
+      for (const job of jobs.values()) {
+        if (now - job.since > limits.runMs) return end(new PotorooError('deadline_exceeded', `The model worked on one request for more than ${limits.runMs / 1000} s, so its process was ended. Send fewer rows, or raise the limit.`));
+      }
+    }, Math.min(1000, limits.runMs / 4, limits.stallMs / 4));
+    watch.unref();
+
+    const ready = new Promise<Ready>((resolve, reject) => {
+      const onMessage = (message: FromPython, body: Uint8Array): void => {
+        if (message.type === 'progress') {
+          const now = `${message.stage} ${message.cpu.toFixed(1)} ${message.rss >> 20}`;
+          if (now !== progress) progressAt = Date.now();
+          progress = now;
+        } else if (message.type === 'ready' && !isReady) {
+          isReady = true;
+          resolve(message);
+        } else if (message.type === 'failed') {
+          verdict = typed(message.code, message.message);
+        } else if ('id' in message) {
+          const job = jobs.get(message.id);
+          jobs.delete(message.id);
+          if (message.type === 'error') job?.reject(typed(message.code, message.message));
+          else job?.resolve(body);
+        }
+      };
+      server.once('connection', (connection) => {
+        socket = connection;
+        server.close();
+        connection.on('error', () => {});
+        // The process ends with its connection, and the connection with the process.
+        connection.once('close', () => { setTimeout(() => killGroup(child), lingerMs).unref(); });
+        readMessages(connection, limits.maxBodyBytes, onMessage, end);
+      });
+      void exited.then(reject);
+    });
+    return new PythonProcess(await ready, exited, child, socket as unknown as Socket, jobs);
+  }
+
+  /** Arrow stream in, Arrow stream out. @throws PotorooError as the model's process says, `model_process_lost`, `deadline_exceeded` */
+  run(body: Uint8Array): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) return reject(new PotorooError('model_process_lost', "The model's process has ended."));
+      const id = this.#next++;
+      this.#jobs.set(id, { resolve, reject, since: Date.now() });
+      writeMessage(this.#socket, { op: 'run', id }, body);
+    });
+  }
+
+  /** Resolves when the process is gone and its folder removed. */
+  async stop(): Promise<void> {
+    this.#socket.end();
+    this.#child.stdin?.destroy();
+    const late = setTimeout(() => killGroup(this.#child), lingerMs);
+    await this.exited;
+    clearTimeout(late);
+  }
+}
+
+function typed(code: string, message: string): PotorooError {
+  return new PotorooError(code in errorCodes ? (code as ErrorCode) : 'inference_failed', message);
+}
+
+/** The process and what it started; it leads a group of its own. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // already gone
+  }
+}
+
+/** Hands on the lines of a process, no more than a bound, and keeps the last ones. */
+function collectLog(child: ChildProcess, onLog: (stream: 'stdout' | 'stderr', line: string) => void): readonly string[] {
+  const last: string[] = [];
+  let second = 0;
+  let count = 0;
+  for (const stream of ['stdout', 'stderr'] as const) {
+    const source = child[stream];
+    if (source === null) continue;
+    const put = (line: string): void => {
+      const now = Math.floor(Date.now() / 1000);
+      if (now !== second) {
+        if (count > linesPerSecond) onLog(stream, `(${count - linesPerSecond} lines left out: at most ${linesPerSecond} a second are kept)`);
+        second = now;
+        count = 0;
+      }
+      if (++count > linesPerSecond) return;
+      last.push(line);
+      if (last.length > lastLines) last.shift();
+      onLog(stream, line);
+    };
+    let rest = '';
+    source.setEncoding('utf8');
+    source.on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) if (line.trim() !== '') put(line.length > lineLength ? `${line.slice(0, lineLength)}…` : line);
+      if (rest.length > lineLength * 2) rest = rest.slice(0, lineLength * 2); // one endless line is cut, not kept
+    });
+    source.on('end', () => { if (rest.trim() !== '') put(rest.slice(0, lineLength)); });
+  }
+  return last;
+}

@@ -1,0 +1,138 @@
+import { decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
+import { PotorooError, type Field } from '@potoroo/contract';
+import { log } from '../log.ts';
+import { PythonProcess, type PythonStart } from './python-process.ts';
+import type { Description, Runtime } from './runtime.ts';
+import { agree, varied } from './sample.ts';
+
+export interface PythonModelOptions extends PythonStart {
+  /** Names that replace the model's own input names, in order. */
+  tensorFields?: readonly string[];
+}
+
+/** Above this a model gains little from merged runs, and proving that it keeps rows apart would slow the start. */
+const proveBelowMs = 20;
+const firstPauseMs = 1000;
+const longestPauseMs = 30_000;
+
+/**
+ * A model in a Python process of its own. When the process ends unasked, the requests in flight fail with
+ * `model_process_lost`, and those after them wait for its successor.
+ */
+class PythonRuntime implements Runtime {
+  readonly slots: number;
+  readonly #options: PythonModelOptions;
+  /** The model's own names of its inputs. */
+  readonly #names: readonly string[];
+  #process: Promise<PythonProcess>;
+  #description: Description;
+  #closed = false;
+
+  constructor(options: PythonModelOptions, first: PythonProcess) {
+    this.#options = options;
+    this.slots = options.python.concurrency ?? 1;
+    this.#process = Promise.resolve(first);
+    const { inputs, outputs, warmUpMs, notes } = first.ready;
+    this.#names = (inputs ?? []).map((field) => field.name);
+    this.#description = { inputs: renamed(inputs ?? [], options.tensorFields), outputs: outputs ?? [], warmUpMs, mergeable: false, notes };
+    this.#watch(first);
+  }
+
+  describe(): Description {
+    return this.#description;
+  }
+
+  async run(batch: Batch): Promise<Batch> {
+    const process = await this.#process;
+    const answer = await process.run(encodeArrowStream(this.#named(batch)));
+    return decodeArrow(answer).batch;
+  }
+
+  /** The proof that rows of different requests may share a run; only for models that give one row out per row in. */
+  async prove(aligned: boolean): Promise<void> {
+    const { inputs, warmUpMs } = this.#description;
+    if (!aligned || inputs.length === 0 || warmUpMs > proveBelowMs) return;
+    try {
+      const three = varied(inputs, 3);
+      const together = await this.run(three);
+      for (let i = 0; i < 3; i++) {
+        const alone = await this.run(slice(three, i, i + 1));
+        const same = slice(together, i, i + 1).columns.every((c, k) => {
+          const other = alone.columns[k];
+          return c.kind === 'tensor' && other?.kind === 'tensor' && agree(c, other);
+        });
+        if (!same) return;
+      }
+      this.#description = { ...this.#description, mergeable: true };
+    } catch {
+      // it may dislike made-up data; that is no fault, but nothing is proven either
+    }
+  }
+
+  #named(batch: Batch): Batch {
+    const { tensorFields } = this.#options;
+    if (tensorFields === undefined || this.#names.length === 0) return batch;
+    return { rows: batch.rows, columns: batch.columns.map((c) => ({ ...c, name: this.#names[tensorFields.indexOf(c.name)] ?? c.name })) };
+  }
+
+  #watch(process: PythonProcess): void {
+    const since = Date.now();
+    void process.exited.then((error) => {
+      if (this.#closed) return;
+      log.error('the process of a model ended; starting another', { file: this.#options.fileName, reason: error.message });
+      const starting = this.#start(Date.now() - since < firstPauseMs ? firstPauseMs : 0);
+      this.#process = starting; // requests wait for this one start; when it fails they fail, until a later one succeeds
+      starting.catch(() => this.#retry());
+    });
+  }
+
+  async #retry(): Promise<void> {
+    for (let pause = firstPauseMs; !this.#closed; pause = Math.min(longestPauseMs, pause * 2)) {
+      const process = await this.#start(pause).catch(() => undefined);
+      if (process !== undefined) this.#process = Promise.resolve(process);
+      if (process !== undefined) return;
+    }
+  }
+
+  async #start(pauseMs: number): Promise<PythonProcess> {
+    if (pauseMs > 0) await new Promise((resolve) => { setTimeout(resolve, pauseMs).unref(); });
+    if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
+    try {
+      const process = await PythonProcess.open(this.#options);
+      this.#watch(process);
+      if (this.#closed) await process.stop();
+      return process;
+    } catch (error) {
+      log.error('the process of a model could not be started again', { file: this.#options.fileName, reason: (error as Error).message });
+      throw new PotorooError('model_process_lost', `The model's process ended and could not be started again: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  async unload(): Promise<void> {
+    this.#closed = true;
+    await this.#process.then((process) => process.stop(), () => {});
+  }
+}
+
+function renamed(fields: readonly Field[], names: readonly string[] | undefined): Field[] {
+  if (names === undefined || fields.length === 0) return [...fields];
+  if (names.length !== fields.length) throw new PotorooError('pipeline_invalid', `tensor_fields has ${names.length} names and the model ${fields.length} inputs (${fields.map((f) => f.name).join(', ')}). Give one name for each.`);
+  return fields.map((field, i) => ({ ...field, name: names[i] ?? field.name }));
+}
+
+/**
+ * Starts the process of a model and has it answer one warm-up inference.
+ * @throws PotorooError `model_invalid`, `warm_up_failed`, `environment_failed`, `engine_start_timeout`, `model_process_lost`
+ */
+export async function loadPython(options: PythonModelOptions): Promise<Runtime> {
+  const logged: PythonModelOptions = { onLog: (stream, line) => log.info(line, { model: options.fileName, stream }), ...options };
+  const first = await PythonProcess.open(logged);
+  try {
+    const runtime = new PythonRuntime(logged, first);
+    await runtime.prove(first.ready.aligned);
+    return runtime;
+  } catch (error) {
+    await first.stop();
+    throw error;
+  }
+}
