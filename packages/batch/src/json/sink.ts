@@ -8,8 +8,9 @@ import { maxDepth, type JsonReader } from './reader.ts';
 
 const encoder = new TextEncoder();
 const two32 = 4294967296;
-/** Of the row being read, in whichever sink: list lengths by depth, -1 where no list has ended yet. */
+/** Of the row being read, in whichever sink: list lengths by depth, -1 where no list has ended yet; and how deep they go. */
 const dims = new Int32Array(maxDepth).fill(-1);
+let touched = 0;
 
 function isWide(type: ElementType): type is 'int64' | 'uint64' | 'timestamp' {
   return type === 'int64' || type === 'uint64' || type === 'timestamp';
@@ -85,11 +86,12 @@ export class Sink {
   /** Reads the value of one row. */
   row(reader: JsonReader): void {
     this.#rank = -1;
+    // What the row before left behind, which may have ended in an error.
+    while (touched > 0) dims[--touched] = -1;
     if (reader.peek() === 91) {
       reader.at++;
       this.#list(reader, 0);
       if (this.#rank === 1 && dims[0] === this.#flat) {
-        dims[0] = -1;
         this.rows++;
         return;
       }
@@ -104,6 +106,7 @@ export class Sink {
   /** The rest of a list whose bracket is read. */
   #list(reader: JsonReader, depth: number): void {
     if (depth >= maxDepth) throw new PotorooError('malformed_body', `The JSON nests deeper than ${maxDepth} at byte ${reader.at}.`);
+    if (depth >= touched) touched = depth + 1;
     const c = reader.peek();
     let length = 0;
     if (c === 91) {
@@ -245,11 +248,7 @@ export class Sink {
 
   /** Fits the shape of the row just read to the declared one, and to the rows before it. */
   #settle(): void {
-    const written: number[] = [];
-    for (let i = 0; i < maxDepth; i++) {
-      if (i < this.#rank) written.push(dims[i]!);
-      dims[i] = -1;
-    }
+    const written = Array.from(dims.subarray(0, this.#rank));
     if (this.#written && equalShapes(written, this.#written)) return;
     const shape = fitShape(this.field.shape, written);
     if (!shape) throw wrongShape(this.field.name, this.field, shapeText(written), this.#place);
