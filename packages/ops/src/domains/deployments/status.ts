@@ -57,11 +57,12 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
   }
   // Not before it is stored that the set is proven: an update that came earlier would have nothing to fall back on.
   if (!updating && wrong === null && ready(spec) >= spec.replicas && row.provenGeneration === row.generation) {
-    return { state: 'running', reason: spec.replicas === 0 ? { code: 'scaled_to_zero', message: `${name} has 0 replicas: deploy it with a replica_count of 1 or more to infer.` } : null };
+    return { state: 'running', reason: spec.replicas === 0 ? { code: 'scaled_to_zero', message: `Pipeline ${name} has 0 replicas: deploy it with a replica_count of 1 or more to infer.` } : null };
   }
   if (wrong !== null) {
     const hopeless = up === 0 && (memory.failed !== null || (crash?.row ?? 0) >= loop || (crash === null && proven === null));
-    return { state: hopeless ? 'error' : 'degraded', reason: up === 0 || updating ? wrong : { ...wrong, message: `${ready(spec)} of ${spec.replicas} engines are ready: ${wrong.message}` } };
+    // Degraded is what serves and is not whole; what serves not at all is on its way, or an error.
+    return { state: hopeless ? 'error' : up === 0 ? 'starting' : 'degraded', reason: up === 0 || updating ? wrong : { ...wrong, message: `${ready(spec)} of ${spec.replicas} engines are ready: ${wrong.message}` } };
   }
   if (updating) return { state: 'updating', reason: { code: 'updating', message: `${ready(spec)} of ${spec.replicas} engines of version ${spec.bundle.pipeline.version} are ready; ${proven.bundle.pipeline.version} serves until all are.` } };
   const starting = { code: 'starting', message: `${ready(spec)} of ${spec.replicas} engines of ${name} are ready.` };
