@@ -105,6 +105,6 @@ export function fromSystemError(error: unknown, what: string): PotorooError {
   if (isPotorooError(error)) return error;
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'ENOSPC' || code === 'EDQUOT') return new PotorooError('storage_full', `${what}: no space is left. Free space on the disk of the data folder.`, { cause: error });
-  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') return new PotorooError('storage_read_only', `${what}: the data folder cannot be written. Make it writable for this user.`, { cause: error });
+  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM' || code === 'ENOTDIR') return new PotorooError('storage_read_only', `${what}: the data folder cannot be written. Make it writable for this user.`, { cause: error });
   return new PotorooError('internal', `${what} failed.`, { cause: error });
 }
