@@ -10,19 +10,21 @@ interface Problem {
   title?: unknown;
   detail?: unknown;
   errors?: unknown;
-  /** The OpenID token endpoint's own form. */
+  /** The token endpoint's own form (`error` is a word there) and that of engines (`error` is the sentence, `type` the code). */
   error?: unknown;
   error_description?: unknown;
+  type?: unknown;
+  fields?: unknown;
 }
 
-/** The error that the server reported, rebuilt from its problem body (RFC 9457, or the token endpoint's form). */
+/** The error that the server reported, rebuilt from its problem body (RFC 9457, or the form of the token endpoint or an engine). */
 export async function errorOf(response: Response, what: string): Promise<PotorooError> {
   const text = await response.text().catch(() => '');
   const problem = parse(text);
   const fallback = byStatus[response.status] ?? (response.status < 500 ? 'invalid_request' : 'internal');
-  const code = isCode(problem.code) ? problem.code : problem.error === 'invalid_grant' ? 'invalid_credentials' : fallback;
-  const detail = [problem.detail, problem.error_description, problem.title].find((value) => typeof value === 'string' && value !== '');
-  const fields = fieldsOf(problem.errors);
+  const code = problem.error === 'invalid_grant' ? 'invalid_credentials' : ([problem.code, problem.type].find(isCode) ?? fallback);
+  const detail = [problem.detail, problem.error_description, problem.error, problem.title].find((value) => typeof value === 'string' && value !== '');
+  const fields = fieldsOf(problem.errors ?? problem.fields);
   const message = typeof detail === 'string' ? detail : `${what} was answered with status ${response.status}${text === '' ? '' : ` and no problem body: ${JSON.stringify(text.slice(0, 120))}`}.`;
   return new PotorooError(code, message, fields === undefined ? {} : { fields });
 }

@@ -99,6 +99,7 @@ describe('calls', () => {
 
   it.each<[string, number, unknown, Record<string, unknown>]>([
     ['a problem with fields', 400, { code: 'schema_mismatch', detail: 'Column tensor is missing.', errors: [{ field: 'tensor', message: 'missing' }] }, { code: 'schema_mismatch', message: 'Column tensor is missing.', fields: [{ field: 'tensor', message: 'missing' }] }],
+    ['an engine', 400, { code: 400, status: 'Error', error: 'Column tensor is missing.', source: 'engine', type: 'schema_mismatch', fields: [{ field: 'tensor', message: 'missing' }] }, { code: 'schema_mismatch', message: 'Column tensor is missing.', fields: [{ field: 'tensor', message: 'missing' }] }],
     ['a code of a newer server', 409, { code: 'not_invented_yet', detail: 'No.' }, { code: 'invalid_request', message: 'No.' }],
     ['no problem body at all', 502, 'Bad gateway', { code: 'unreachable' }],
     ['an empty object', 404, {}, { code: 'route_not_found' }],

@@ -80,5 +80,5 @@ async function prepare(context: Context, ops: Ops, who: { username: string; pass
 /** Paths are whole, so that the line works from any folder; the rows and the token are in files, so that it stays short. */
 function curlLine(url: string, found: Example, header: Header): string {
   const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-  return ['curl -s', `-H ${quoted(`@${header.path}`)}`, "-H 'Content-Type: application/json'", `-d ${quoted(`@${found.rows}`)}`, quoted(`${url}/api/v1/deployments/${found.deploymentId}/infer?dataset%5B%5D=out`)].join(' ');
+  return ['curl -s', `-H ${quoted(`@${header.path}`)}`, "-H 'Content-Type: application/json'", `-d ${quoted(`@${found.rows}`)}`, quoted(`${url}/api/v1/deployments/${found.deploymentId}/infer?dataset=out`)].join(' ');
 }

@@ -17,7 +17,7 @@ export interface Example {
   readonly text: string;
 }
 
-/** Deploys the example pipeline the first time; later it is left as it is, and what was running is waited for. */
+/** Deploys the example pipeline unless it ever was; later it is left as it is, and what was running is waited for. */
 export async function deployExample(context: Context, client: Potoroo): Promise<Example> {
   const { signal } = context;
   const rows = join(folder, 'rows.json');
@@ -25,8 +25,8 @@ export async function deployExample(context: Context, client: Potoroo): Promise<
   if (!existsSync(model)) throw new PotorooError('invalid_request', `${model} is missing; check out the repository whole.`);
   const workspace = await client.workspaces.default({ signal });
   const pipeline = await workspace.buildPipeline(name, { signal });
-  const deployment = pipeline.versions.length === 0 ? await firstTime(pipeline, model, workspace.id, client, signal) : await present(pipeline, signal);
-  if (deployment === null) return { rows, text: `pipeline ${name} is not deployed; deploy it with: npx potoroo pipeline deploy ${name}` };
+  const deployment = pipeline.info.deploymentId === null ? await firstTime(pipeline, model, workspace.id, client, signal) : await pipeline.deployment({ signal });
+  if (deployment.info.wanted === 'stopped') return { rows, text: `pipeline ${name} is not deployed; deploy it with: npx potoroo pipeline deploy ${name}` };
   const status = await follow(context, deployment, patience);
   return { deploymentId: deployment.id, rows, text: `pipeline ${name} is running, ${status.readyReplicas} of ${status.wantedReplicas} replicas ready` };
 }
@@ -35,11 +35,5 @@ async function firstTime(pipeline: Pipeline, model: string, workspaceId: number,
   const version = await client.models.upload(workspaceId, name, model, { framework: 'onnx', signal });
   await version.configure({ tensorFields: ['tensor'] }, { signal });
   const config = new DeploymentConfigBuilder().replicaCount(1).cpus(0.5).memory('512Mi').build();
-  return await pipeline.addModelStep(version).deploy({ config, signal });
-}
-
-async function present(pipeline: Pipeline, signal: AbortSignal): Promise<Deployment | null> {
-  if (pipeline.info.deploymentId === null) return null;
-  const deployment = await pipeline.deployment({ signal });
-  return deployment.info.wanted === 'running' ? deployment : null;
+  return await pipeline.clear().addModelStep(version).deploy({ config, signal });
 }
