@@ -1,0 +1,89 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { decodeArrow, type Batch, type Column } from '@potoroo/batch';
+import { expect } from 'vitest';
+import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python.ts';
+import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
+import { Environments, pythonRoot, type Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
+
+/** Environments and downloads are kept between runs; the first run needs a package index. */
+const kept = fileURLToPath(new URL('../../.venv', import.meta.url));
+export const environments = new Environments({ root: join(kept, 'environments'), cache: join(kept, 'cache') });
+
+/** One case as `making.py` writes it down. */
+export interface Case {
+  name: string; framework: string; file: string; inputSchema: string | null; outputSchema: string | null; rows: string; expected: string;
+  tolerance?: number; convert?: boolean; options?: Record<string, unknown>;
+}
+
+export async function environmentOf(framework: string, requirements: readonly string[]): Promise<Environment> {
+  return environments.ensure(await environments.plan({ framework, requirements, pythonVersion: '3.11' }));
+}
+
+export function temporary(): { folder: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), 'potoroo-frameworks-'));
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Runs a model-making script and gives its cases. */
+export function makeModels(script: string, python: string, folder: string): Case[] {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const env = { ...process.env, HF_HUB_OFFLINE: '1', TF_CPP_MIN_LOG_LEVEL: '3', PYTHONPATH: pythonRoot, PYTHONWARNINGS: 'ignore' };
+  const done = spawnSync(python, [path, folder], { encoding: 'utf8', cwd: folder, env, timeout: 1_200_000 });
+  if (done.status !== 0) throw new Error(`${script} failed:\n${done.stderr.slice(-4000)}`);
+  return JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as Case[];
+}
+
+export function optionsOf(found: Case, environment: Environment, more: Partial<PythonModelOptions> = {}): PythonModelOptions {
+  const { python, ...rest } = more;
+  return {
+    file: found.file, fileName: found.file.split('/').at(-1) ?? '', framework: found.framework, threads: 1,
+    ...rest,
+    python: {
+      environment: environment.hash, python: environment.python, ...python,
+      ...(found.inputSchema !== null && { inputSchema: found.inputSchema }), ...(found.outputSchema !== null && { outputSchema: found.outputSchema }),
+      ...(found.options && { options: found.options }),
+    },
+  };
+}
+
+export const readBatch = (folder: string, name: string): Batch => decodeArrow(new Uint8Array(readFileSync(join(folder, name)))).batch;
+
+/** Loads the case's model, sends its rows and holds the answer against what the framework said. */
+export async function proveCase(found: Case, environment: Environment, folder: string): Promise<Runtime> {
+  const runtime = await loadPython({ onLog: () => {}, ...optionsOf(found, environment) });
+  try {
+    const answer = await runtime.run(readBatch(folder, found.rows));
+    const expected = readBatch(folder, found.expected);
+    expect(answer.columns.map((c) => c.name)).toEqual(expected.columns.map((c) => c.name));
+    expect(answer.rows).toBe(expected.rows);
+    expected.columns.forEach((c, i) => { sameColumn(answer.columns[i] as Column, c, found.tolerance ?? 1e-6); });
+  } catch (error) {
+    await runtime.unload();
+    throw error;
+  }
+  return runtime;
+}
+
+function sameColumn(given: Column, wanted: Column, tolerance: number): void {
+  expect({ kind: given.kind, name: given.name }).toEqual({ kind: wanted.kind, name: wanted.name });
+  if (given.kind === 'list' && wanted.kind === 'list') {
+    expect([...given.offsets]).toEqual([...wanted.offsets]);
+    sameColumn(given.items, wanted.items, tolerance);
+  } else if (given.kind === 'struct' && wanted.kind === 'struct') {
+    wanted.fields.forEach((field, i) => { sameColumn(given.fields[i] as Column, field, tolerance); });
+  } else if (given.kind === 'tensor' && wanted.kind === 'tensor') {
+    expect({ type: given.type, shape: given.shape }).toEqual({ type: wanted.type, shape: wanted.shape });
+    const [a, b] = [given.values, wanted.values];
+    if ('offsets' in a || 'offsets' in b) return expect(a).toEqual(b);
+    expect(a.length).toBe(b.length);
+    const wrong = Array.from(b as ArrayLike<number | bigint>).findIndex((want, i) => {
+      const [x, y] = [Number(a[i]), Number(want)];
+      return !(x === y || (Number.isNaN(x) && Number.isNaN(y)) || Math.abs(x - y) <= tolerance * Math.max(1, Math.abs(y)));
+    });
+    expect(wrong === -1 ? 'all values agree' : `${given.name}[${wrong}] is ${a[wrong]} and should be ${b[wrong]}`).toBe('all values agree');
+  }
+}
