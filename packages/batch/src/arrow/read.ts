@@ -4,7 +4,7 @@ import { concat, sliceColumn, tensorOrList } from '../columns.ts';
 import { quote } from '../shapes.ts';
 import { areUtf8 } from '../utf8.ts';
 import { malformed, type Flatbuffer, type Table } from './flatbuffer.ts';
-import { headers, isFile, messages, schemaOf, type Message } from './messages.ts';
+import { headers, open, type Message } from './messages.ts';
 import { fieldsOf, type ArrowField, type ArrowType } from './schema.ts';
 
 /** What a request's dictionaries may unfold to: a byte of index can stand for a string of any length. */
@@ -21,18 +21,9 @@ const noNodes = { at: 0, length: 0 };
  * @throws malformed_body, schema_mismatch for types that are no columns, unsupported_content_type for compressed bodies
  */
 export function decodeArrow(body: Uint8Array): { batch: Batch; metadata: Record<string, string> } {
-  const all = messages(body);
-  const first = all.next().value as Message;
-  if (first.kind !== headers.schema) throw malformed('it does not begin with a schema');
-  const schema = schemaOf(first);
+  const { schema, rest } = open(body);
   const context: Context = { limit: 64 + 8 * body.length, unfold: unfoldLimit, dictionaries: new Map() };
   const batches: Batch[] = [];
-  let rest: Iterable<Message> = all;
-  if (isFile(body)) {
-    // In a file, dictionaries may stand behind the batches that use them.
-    const list = [...all];
-    rest = [...list.filter((m) => m.kind === headers.dictionary), ...list.filter((m) => m.kind !== headers.dictionary)];
-  }
   for (const message of rest) {
     if (message.kind === headers.batch) batches.push(readBatch(context, message.header, message.body, schema.fields));
     else if (message.kind === headers.dictionary) readDictionary(context, message, schema.fields);
@@ -44,9 +35,7 @@ export function decodeArrow(body: Uint8Array): { batch: Batch; metadata: Record<
 
 /** Fields of an encapsulated schema message, as clients send declared schemas; lists become free dimensions. */
 export function decodeArrowSchema(body: Uint8Array): Field[] {
-  const first = messages(body).next().value as Message;
-  if (first.kind !== headers.schema) throw malformed('it does not begin with a schema');
-  return fieldsOf(schemaOf(first));
+  return fieldsOf(open(body).schema);
 }
 
 interface Context {
