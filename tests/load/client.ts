@@ -6,7 +6,7 @@ export interface Steady {
   readonly answered: Set<string>;
   /** What went wrong with the others. */
   readonly errors: string[];
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** Steady requests over `connections` kept connections, each with an id of its own, until stopped. */

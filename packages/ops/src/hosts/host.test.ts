@@ -48,8 +48,9 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await host.close();
-  expect(processesNaming(dataDir)).toEqual([]);
+  const left = processesNaming(dataDir);
   await rm(dataDir, { recursive: true, force: true });
+  if (left.length > 0) throw new Error(`engines ${left.join(', ')} outlived their host`);
 });
 
 describe.each(hosts)('a $name host', ({ open }) => {

@@ -11,7 +11,7 @@ export class Changes {
   }
 
   /** Listens until stopped. `next` resolves at the next change or when the signal aborts. */
-  listen(id: number): { next(signal: AbortSignal): Promise<void>; stop(): void } {
+  listen(id: number): { readonly next: (signal: AbortSignal) => Promise<void>; readonly stop: () => void } {
     let pending = false;
     let wake = (): void => {};
     const listener = (): void => {

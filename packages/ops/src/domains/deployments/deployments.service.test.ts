@@ -146,7 +146,7 @@ describe.each(databases)('deployments on $name', ({ open }) => {
     await until(id, (s) => !s.engines.some((e) => e.name === victim?.name && e.state === 'running'));
     const healed = await until(id, running);
     expect(performance.now() - at).toBeLessThan(2_000);
-    expect(healed.engines.map((e) => e.restarts).sort()).toEqual([0, 1]);
+    expect(healed.engines.map((e) => e.restarts).toSorted((a, b) => a - b)).toEqual([0, 1]);
     await vi.waitFor(() => expect(stage.adopted).toEqual([victim?.name]));
     expect((await infer({ port: port ?? 0 })).status).toBe(200);
   });

@@ -16,14 +16,14 @@ export interface ReconcilerParts {
   readonly clock: () => number;
   readonly bounds: Bounds;
   /** Who may call the engines of a workspace; null lets everybody in. */
-  accessList(workspaceId: number): Promise<AccessList | null>;
+  readonly accessList: (workspaceId: number) => Promise<AccessList | null>;
   /** Where engines ship to; null when they keep their spool. */
-  shipTo(deploymentId: number): Promise<{ url: string; token: string } | null>;
+  readonly shipTo: (deploymentId: number) => Promise<{ url: string; token: string } | null>;
   /** Something may look different now. */
-  onChange(deploymentId: number): void;
+  readonly onChange: (deploymentId: number) => void;
   /** An update was finished: what was used before may be collected. */
-  onSettled(): void;
-  onError(deploymentId: number, error: unknown): void;
+  readonly onSettled: () => void;
+  readonly onError: (deploymentId: number, error: unknown) => void;
 }
 
 const retryMs = 2_000;

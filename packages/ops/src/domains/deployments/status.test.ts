@@ -47,7 +47,7 @@ describe('the status of a deployment', () => {
     expect(status.reason?.code ?? null).toBe(code);
     expect(status.reason?.message ?? 'A sentence.').toMatch(/^[A-Z\d].*\.$/);
     // Everything but a running engine says why.
-    for (const e of status.engines) expect(e.state === 'running' ? e.reason : e.reason?.log).toEqual(e.state === 'running' ? null : expect.any(Array));
+    expect(status.engines.filter((e) => (e.reason === null) !== (e.state === 'running') || e.reason?.log?.length === 0)).toEqual([]);
   });
 
   test('a replica that waits for its restart is shown with what ended the last one', () => {

@@ -55,7 +55,7 @@ export async function openStage(storage: TestStorage, more: Partial<DeploymentPa
   const open = async (): Promise<DeploymentService> => {
     const host = await openProcessHost({ dataDir, drainMs: 5_000, ...(more.engineMain !== undefined && { engineMain: more.engineMain }) });
     const service = new DeploymentService({
-      db, access, pipelines, models, host, dataDir, clock, blob: blobs.path, accessList: async () => null, shipTo: async () => null,
+      db, access, pipelines, models, host, dataDir, clock, blob: (sha256) => blobs.path(sha256), accessList: async () => null, shipTo: async () => null,
       adopt: async (_, { partition }) => { adopted.push(partition); }, onError: (error) => { errors.push(error); }, ...more,
     });
     await service.start();
