@@ -23,6 +23,7 @@ const exits: Partial<Record<ErrorCode, number>> = {
   engine_out_of_memory: engineExit.outOfMemory,
   storage_full: engineExit.storage,
   storage_read_only: engineExit.storage,
+  internal: 1,
 };
 
 function tell(message: EngineToHost): Promise<void> {

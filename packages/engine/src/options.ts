@@ -57,11 +57,11 @@ function address(text: string): { host: string; port: number } {
   return { host: match[1] ?? (match[2] === '' ? '0.0.0.0' : match[2] ?? ''), port };
 }
 
-/** @throws PotorooError `settings_invalid` naming the setting */
+/** @throws PotorooError `invalid_request` */
 export function checkAccessList(value: unknown): AccessList {
   const list = value as Partial<AccessList> | null;
   if (typeof list !== 'object' || list === null || typeof list.issuer !== 'string' || !Array.isArray(list.jwks?.keys) || !Array.isArray(list.subjects) || !list.subjects.every((s) => typeof s === 'string')) {
-    refuse('An access list needs issuer (a string), jwks.keys (a list of keys) and subjects (a list of user ids).');
+    throw new PotorooError('invalid_request', 'An access list needs issuer (a string), jwks.keys (a list of keys) and subjects (a list of user ids).');
   }
   return list as AccessList;
 }
@@ -86,7 +86,7 @@ export function readOptions(args: readonly string[], env: NodeJS.ProcessEnv): En
   try {
     ({ values } = parseArgs({ args: [...args], options: flags, strict: true }));
   } catch (error) {
-    return refuse(`${(error as Error).message.split('. ')[0]}. Known options: ${Object.keys(flags).map((f) => `--${f}`).join(' ')}.`);
+    return refuse(`${(error as Error).message.split(/[.\n]/)[0]}. Known options: ${Object.keys(flags).map((f) => `--${f}`).join(' ')}.`);
   }
   if (values.bundle === undefined) refuse('--bundle is missing: the folder with pipeline.json.');
   if (values.socket === undefined && values.listen === undefined && process.send === undefined) refuse('There is nothing to listen on: give --listen HOST:PORT or --socket PATH.');

@@ -4,6 +4,7 @@ import type { Service } from '../serving/service.ts';
 import type { Access } from './access.ts';
 import { jsonType } from './content.ts';
 import type { Exchange } from './exchange.ts';
+import { requestId } from './headers.ts';
 import { failure, infer, type InferDefaults } from './infer.ts';
 import { serveV2 } from './v2.ts';
 
@@ -15,7 +16,7 @@ export interface RoutesOptions {
   ready(): boolean;
   status(): object;
   metrics(): string;
-  /** @throws PotorooError `settings_invalid` */
+  /** @throws PotorooError `invalid_request` */
   checkAccess(value: unknown): AccessList;
 }
 
@@ -108,7 +109,8 @@ export class Routes implements InferDefaults {
     const { status } = errorCodes[reason.code];
     this.#options.service.metrics.failed(reason.code);
     if (status >= 500 && reason.code !== 'draining') log.error(reason.message, { code: reason.code, ...(reason.cause instanceof Error && { cause: reason.cause.stack ?? reason.cause.message }) });
-    const headers = status === 429 || status === 503 ? 'Retry-After: 1\r\n' : status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '';
+    const given = exchange.header('x-request-id') === undefined ? '' : `X-Request-Id: ${requestId(exchange)}\r\n`;
+    const headers = given + (status === 429 || status === 503 ? 'Retry-After: 1\r\n' : status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '');
     const { path } = exchange;
     const body = path === '/v2' || path.startsWith('/v2/')
       ? { error: reason.message }
