@@ -20,7 +20,7 @@ let bundle: string;
 let host: Host;
 let count = 0;
 
-const hosts: { name: string; open: (more?: { engineMain?: string; drainMs?: number }) => Promise<Host> }[] = [
+const hosts: { name: string; open: (more?: { engineMain?: string; drainMs?: number; silentSeconds?: number }) => Promise<Host> }[] = [
   { name: 'process', open: (more) => openProcessHost({ dataDir, logLevel: 'info', ...more }) },
 ];
 
@@ -198,6 +198,13 @@ describe.each(hosts)('a $name host', ({ open }) => {
     await host.start(wanted);
     expect((await reaches(wanted.name, 'exited')).exit?.reason).toMatchObject({ code: 'engine_out_of_memory', message: expect.stringContaining('30 MiB') });
     expect(host.describeLimits(wanted.limits).join(' ')).toMatch(/cpus 1 is (enforced|advisory).*memory 30 MiB is enforced/);
+  });
+
+  test('an engine that lives and answers nothing is ended and told', async () => {
+    host = await open({ silentSeconds: 1 });
+    const engine = await ready();
+    process.kill(engine.pid ?? 0, 'SIGSTOP');
+    expect((await reaches(engine.name, 'exited')).exit).toMatchObject({ asked: false, permanent: false, reason: { code: 'engine_unresponsive' } });
   });
 
   test('who may call the public side is what the access list says, and changes while the engine runs', async () => {

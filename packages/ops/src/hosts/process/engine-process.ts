@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { get } from 'node:http';
 import type { Socket } from 'node:net';
 import { engineExit, type EngineModelStatus, type EngineToHost, type HostToEngine, type Reason } from '@potoroo/contract';
 import type { EngineExit, EngineSpec, EngineView } from '../host.ts';
@@ -12,6 +13,8 @@ export interface EngineProcessOptions {
   readonly clock: () => number;
   /** How long a drain may take before the engine is killed. */
   readonly drainMs: number;
+  /** How many looks in a row a ready engine may answer nothing before it is killed. */
+  readonly silentLooks: number;
   readonly onLine: (line: string) => void;
   /** It became ready or exited. */
   readonly onChange: () => void;
@@ -44,6 +47,8 @@ export class EngineProcess {
   #exit: EngineExit | null = null;
   /** Handed over, and possibly still in our hands: the channel sends one handle at a time. */
   #given: Socket[] = [];
+  #unanswered = 0;
+  #asking = false;
 
   constructor(spec: EngineSpec, options: EngineProcessOptions) {
     this.spec = spec;
@@ -118,13 +123,29 @@ export class EngineProcess {
     this.#killGroup();
   }
 
-  /** Kills it when it is over its memory limit. */
+  /** Kills it when it is over its memory limit, or alive and not answering. To be called every now and then. */
   watch(): void {
     if (this.#exit !== null || this.pid === null) return;
+    if (this.phase === 'ready') this.#watchHealth();
     const resident = residentBytes(this.pid);
     if (resident === null || resident <= this.spec.limits.memory) return;
     const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
     this.kill({ code: 'engine_out_of_memory', message: `Engine ${this.spec.name} used ${mebibytes(resident)} of memory, more than its limit of ${mebibytes(this.spec.limits.memory)}: raise the memory of the deployment config.` });
+  }
+
+  /** Counts looks, not seconds: a machine that was asleep has not waited for an answer. */
+  #watchHealth(): void {
+    if (this.#unanswered >= this.#options.silentLooks) {
+      return this.kill({ code: 'engine_unresponsive', message: `Engine ${this.spec.name} runs but answers nothing, not even ${this.#unanswered} health checks in a row.` });
+    }
+    this.#unanswered += 1;
+    if (this.#asking) return;
+    this.#asking = true;
+    const request = get({ socketPath: this.socketPath, path: '/healthz', agent: false, timeout: 60_000 }, (response) => {
+      response.resume().on('error', () => {});
+      this.#unanswered = 0;
+    });
+    request.on('timeout', () => request.destroy()).on('error', () => {}).on('close', () => { this.#asking = false; });
   }
 
   #sendDrain(): void {

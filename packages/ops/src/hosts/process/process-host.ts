@@ -22,6 +22,8 @@ export interface ProcessHostOptions {
   readonly engineMain?: string;
   readonly clock?: () => number;
   readonly drainMs?: number;
+  /** How many seconds a ready engine may answer nothing at all. */
+  readonly silentSeconds?: number;
   /** What engines write: debug, info, warn, error or silent. */
   readonly logLevel?: string;
   /** Each line an engine writes. */
@@ -117,7 +119,7 @@ class ProcessHost implements Host {
     if (this.#options.logLevel !== undefined) command.push('--log-level', this.#options.logLevel);
     const held: { release: (() => void) | null } = { release: null };
     const engine: EngineProcess = new EngineProcess(spec, {
-      command, socketPath, env: environment(spec), clock: this.#options.clock ?? Date.now, drainMs: this.#drainMs,
+      command, socketPath, env: environment(spec), clock: this.#options.clock ?? Date.now, drainMs: this.#drainMs, silentLooks: ((this.#options.silentSeconds ?? 30) * 1_000) / watchMs,
       onLine: (line) => this.#options.onLine?.(spec.name, line),
       onChange: () => this.#changed(spec.deploymentId),
       onReturned: (socket) => {
