@@ -1,36 +1,41 @@
 import { existsSync } from 'node:fs';
-import { isPotorooError, PotorooError, type OpsToParent } from '@potoroo/contract';
+import { isPotorooError, type OpsToParent } from '@potoroo/contract';
 import { administratorFile } from './administrator.ts';
 import { createOps, type Ops } from './app.ts';
 import { readSettings } from './settings.ts';
+import { fromDatabaseError } from './storage/errors.ts';
 
-/** `node ops/dist/main.js`: serves until SIGINT or SIGTERM, then drains and stops; a second signal ends it at once. */
+/**
+ * `node ops/dist/main.js`: serves until SIGINT or SIGTERM, then drains and stops; a second signal ends it at once. A process
+ * that started it with a channel is told when it serves or why it does not, and takes it along when it goes away.
+ */
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
   const ops = await createOps(settings);
-  stopOnSignals(ops);
+  stopOnRequest(ops);
   try {
-    const address = await ops.listen();
+    const url = await ops.listen();
     const file = administratorFile(settings.dataDir);
     const adminFile = existsSync(file) ? file : null;
-    if (process.send === undefined) process.stdout.write(`Potoroo listens on ${address}${adminFile === null ? '' : ` (administrator: ${adminFile})`}\n`);
-    else await tell({ type: 'ready', url: address, dataDir: settings.dataDir, adminFile });
+    if (process.send === undefined) process.stdout.write(`Potoroo listens on ${url}${adminFile === null ? '' : ` (administrator: ${adminFile})`}\n`);
+    else await tell({ type: 'ready', url, dataDir: settings.dataDir, adminFile });
   } catch (error) {
     await ops.close();
     throw error;
   }
 }
 
-/** Signals, and the end of a parent that started this with a channel. */
-function stopOnSignals(ops: Ops): void {
+function stopOnRequest(ops: Ops): void {
   let stopping = false;
   const stop = () => {
+    if (stopping) process.exit(1);
     stopping = true;
     ops.log.info('stopping: engines finish what they have; a second signal ends this at once');
     ops.close().then(() => process.exit(0), fail);
   };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => (stopping ? process.exit(1) : stop()));
-  process.on('disconnect', () => { if (!stopping) stop(); });
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  process.once('disconnect', () => { if (!stopping) stop(); });
 }
 
 /** To the process that started this one; contract/ops.ts says how they talk. */
@@ -38,10 +43,15 @@ function tell(message: OpsToParent): Promise<void> {
   return new Promise((resolve) => { process.send?.(message, () => resolve()); });
 }
 
-async function fail(error: unknown): Promise<never> {
-  const { code, message } = isPotorooError(error) ? error : new PotorooError('internal', `Ops failed: ${error instanceof Error ? error.message : String(error)}.`);
-  if (process.send === undefined || !process.connected) process.stderr.write(`${code}: ${isPotorooError(error) || !(error instanceof Error) ? message : error.stack}\n`);
-  else await tell({ type: 'failed', code, message });
+async function fail(thrown: unknown): Promise<never> {
+  const error = fromDatabaseError(thrown);
+  if (process.send === undefined || !process.connected) {
+    // Only what nobody foresaw needs a stack, and then the person who mends it does.
+    const stack = !isPotorooError(thrown) && error.code === 'internal' && thrown instanceof Error ? `${thrown.stack ?? ''}\n` : '';
+    process.stderr.write(`${error.code}: ${error.message}\n${stack}`);
+  } else {
+    await tell({ type: 'failed', code: error.code, message: error.message });
+  }
   process.exit(1);
 }
 

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { Type, type Static, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { PotorooError, type ErrorField } from '@potoroo/contract';
+import { fromText } from './text.ts';
 
 /** One setting: its environment variable, and the schema whose description and default the documentation prints. */
 const setting = <T extends TSchema>(env: string, schema: T): T => ({ ...schema, env });
@@ -36,7 +37,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   const found: Partial<Record<keyof Settings, unknown>> = {};
   for (const [name, schema] of entries) {
     const text = env[schema.env];
-    const value = text === undefined || text === '' ? schema['default'] : Value.Convert(schema, text);
+    const value = text === undefined || text === '' ? schema['default'] : fromText(schema, text);
     if (value === undefined) continue;
     if (Value.Check(schema, value)) found[name] = value;
     else fields.push({ field: schema.env, message: `${secret(schema.env) ? 'its value' : JSON.stringify(text)} is not right: ${ruleOf(schema)}` });

@@ -47,8 +47,13 @@ export function isPublic(method: string, url: string): boolean {
   return publicRoutes.has(`${method === 'HEAD' ? 'GET' : method} ${url}`);
 }
 
-/** Checks the token of every request, before its body is read. `metricsToken` is a second one for `GET /metrics` alone. */
-export function authenticate(app: FastifyInstance, identity: Pick<Identity, 'actorOf'>, metricsToken: string | undefined): void {
+/**
+ * Checks the token of every request, before its body is read. `metricsToken` is a second one for `GET /metrics` alone.
+ * Gives the routes that are registered from here on, as `GET /path/:id`.
+ */
+export function authenticate(app: FastifyInstance, identity: Pick<Identity, 'actorOf'>, metricsToken: string | undefined): ReadonlySet<string> {
+  const routes = new Set<string>();
+  app.addHook('onRoute', ({ method, url }) => { for (const each of [method].flat()) routes.add(`${each} ${url}`); });
   app.decorateRequest('actor', null);
   app.addHook('onRequest', async (request) => {
     const { url } = request.routeOptions;
@@ -58,6 +63,7 @@ export function authenticate(app: FastifyInstance, identity: Pick<Identity, 'act
     if (url === '/metrics' && metricsToken !== undefined && equal(token, metricsToken)) return;
     request.actor = await identity.actorOf(token);
   });
+  return routes;
 }
 
 function equal(a: string, b: string): boolean {

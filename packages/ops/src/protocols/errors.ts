@@ -4,7 +4,7 @@ import { fromDatabaseError } from '../storage/errors.ts';
 
 /** Whatever was thrown while a request was served, as an error with a code: the web framework's, the database's, the system's. */
 export function toPotorooError(thrown: unknown): PotorooError {
-  const { code, statusCode, message } = thrown as Partial<FastifyError>;
+  const { code, statusCode, message } = (thrown ?? {}) as Partial<FastifyError>;
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new PotorooError('body_too_large', 'The body is larger than this route takes: send less at once.', { cause: thrown });
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new PotorooError('unsupported_content_type', 'This route does not take bodies of this content type: send application/json, or what the API page says.', { cause: thrown });
   if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return new PotorooError('malformed_body', 'The body is empty: send a JSON document.', { cause: thrown });

@@ -33,11 +33,11 @@ export class InferenceProxy {
   }
 
   /**
-   * Serves this request by an engine of the deployment: `path` is the engine's own, the query is the request's. The route has
-   * to leave the body unread (`leaveBodies`). The engine's answer is passed on as it comes, errors included.
+   * Serves this request by an engine of the deployment: `path` is the engine's own, the query is the request's or, when it
+   * has none, `defaultQuery`. The route has to leave the body unread (`leaveBodies`). The engine's answer is passed on as it comes.
    * @throws what `route` throws; body_too_large; engine_lost when the engine ended with the request; deadline_exceeded
    */
-  async serve(request: FastifyRequest, reply: FastifyReply, deploymentId: number, path: string): Promise<FastifyReply> {
+  async serve(request: FastifyRequest, reply: FastifyReply, deploymentId: number, path: string, defaultQuery = ''): Promise<FastifyReply> {
     const { deployments, clock, maxBytes } = this.#options;
     const timeoutMs = this.#timeout(request);
     const deadline = clock() + timeoutMs;
@@ -50,7 +50,7 @@ export class InferenceProxy {
       const engine = await deployments.route(actorOf(request), deploymentId, deadline);
       try {
         const answer = await this.#pool(engine.socketPath).request({
-          method: 'POST', path: path + search(request.url), headers: this.#headers(request), body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
+          method: 'POST', path: path + (search(request.url) || defaultQuery), headers: this.#headers(request), body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
         });
         answer.body.once('close', () => engine.done());
         return passBack(reply, answer);

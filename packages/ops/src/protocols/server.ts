@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { errorCodes, PotorooError } from '@potoroo/contract';
 import type { Logger } from '../log.ts';
 import { answerProblem } from './native/problem.ts';
@@ -11,7 +11,7 @@ const idleMs = 3_700_000;
 /** The web server that every protocol is registered in: request ids, security headers, one form of error for what no protocol owns. */
 export function createServer(log: Logger): FastifyInstance {
   const app = Fastify({
-    loggerInstance: log as FastifyBaseLogger, disableRequestLogging: true, bodyLimit, forceCloseConnections: 'idle',
+    loggerInstance: log as FastifyBaseLogger, logController: new LogController({ disableRequestLogging: true }), bodyLimit, forceCloseConnections: 'idle',
     // An upload may take as long as it moves; a head may not.
     requestTimeout: 0, connectionTimeout: idleMs, http: { headersTimeout: 30_000 },
     genReqId: (request) => {
@@ -30,6 +30,8 @@ export function createServer(log: Logger): FastifyInstance {
     request.log.debug({ method: request.method, route: request.routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
   });
   app.setErrorHandler(answerProblem);
+  // Bodies are JSON unless a route says otherwise.
+  app.removeContentTypeParser('text/plain');
   unknownPaths(app);
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/api/docs'));
   // What the `type` of a problem points to.
@@ -44,16 +46,19 @@ export function createServer(log: Logger): FastifyInstance {
 
 /** 404 for a path that nobody has; 405 for one that has other methods. */
 function unknownPaths(app: FastifyInstance): void {
-  const routes: { method: string; pattern: RegExp }[] = [];
+  const patterns = new Map<string, { pattern: RegExp; methods: Set<string> }>();
   app.addHook('onRoute', ({ method, url }) => {
     const source = url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : part === '*' ? '.*' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))).join('/');
-    for (const each of [method].flat()) routes.push({ method: each, pattern: new RegExp(`^${source}$`) });
+    const known = patterns.get(source) ?? { pattern: new RegExp(`^${source}$`), methods: new Set() };
+    for (const each of [method].flat()) known.methods.add(each);
+    patterns.set(source, known);
   });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = [...new Set(routes.filter((r) => r.pattern.test(path)).map((r) => r.method))].sort();
+    const allowed = [...patterns.values()].filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods]);
     if (allowed.length === 0) throw new PotorooError('route_not_found', `There is no ${request.method} ${path.slice(0, 200)} here; /api/docs lists what there is.`);
-    reply.header('allow', allowed.join(', '));
-    throw new PotorooError('method_not_allowed', `${path.slice(0, 200)} takes ${allowed.join(', ')}, not ${request.method}.`);
+    const methods = [...new Set(allowed)].sort().join(', ');
+    reply.header('allow', methods);
+    throw new PotorooError('method_not_allowed', `${path.slice(0, 200)} takes ${methods}, not ${request.method}.`);
   });
 }

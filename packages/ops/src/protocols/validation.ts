@@ -1,8 +1,9 @@
 import { FormatRegistry, Kind, type TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value';
+import { ValueErrorType, type ValueError } from '@sinclair/typebox/value';
 import type { FastifyRouteSchemaDef } from 'fastify/types/schema.js';
 import { PotorooError, type ErrorField } from '@potoroo/contract';
+import { fromText } from '../text.ts';
 
 FormatRegistry.Set('date-time', (text) => /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)$/.test(text) && !Number.isNaN(Date.parse(text)));
 
@@ -16,11 +17,16 @@ export function compileValidator({ schema, httpPart }: FastifyRouteSchemaDef<TSc
   const check = TypeCompiler.Compile(schema);
   const where = httpPart === 'body' ? 'the body' : httpPart === 'querystring' ? 'the query' : 'the path';
   return (given) => {
-    const value = httpPart === 'body' ? given : Value.Convert(schema, given);
+    const value = httpPart === 'body' ? given : convert(schema, given as Record<string, unknown>);
     if (check.Check(value)) return { value };
     const fields = [...fieldsOf(check.Errors(value))];
     return { error: new PotorooError('invalid_request', fields.map((f) => `${f.field || where} ${f.message}.`).join(' '), { fields: fields.map((f) => ({ ...f, field: f.field || where })) }) };
   };
+}
+
+function convert(schema: TSchema, given: Record<string, unknown>): unknown {
+  const properties = schema['properties'] as Record<string, TSchema>;
+  return Object.fromEntries(Object.entries(given).map(([name, text]) => [name, properties[name] === undefined ? text : fromText(properties[name], text)]));
 }
 
 function* fieldsOf(errors: Iterable<ValueError>): Generator<ErrorField> {

@@ -18,7 +18,7 @@ export function takeDataFolder(path: string): DataFolder {
   const holder = join(path, 'server.json');
   let lock: Sqlite.Database | undefined;
   try {
-    mkdirSync(path, { recursive: true });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     lock = new Sqlite(join(path, 'server.lock'), { timeout: 0 });
     lock.pragma('journal_mode = DELETE');
     lock.exec('begin exclusive');

@@ -1,0 +1,153 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { PotorooError, type AccessList } from '@potoroo/contract';
+import { ensureAdministrator } from './administrator.ts';
+import { Access } from './domains/access.ts';
+import { DeploymentService } from './domains/deployments/deployments.service.ts';
+import type { Domains } from './domains/domains.ts';
+import { IdentityService } from './domains/identity/identity.service.ts';
+import { openLogs } from './domains/logs/logs.service.ts';
+import { inspectInChild } from './domains/models/inspection.ts';
+import { ModelService } from './domains/models/models.service.ts';
+import { PipelineService } from './domains/pipelines/pipelines.service.ts';
+import { UserService } from './domains/users/users.service.ts';
+import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
+import { openProcessHost } from './hosts/process/process-host.ts';
+import { createLog, type Logger } from './log.ts';
+import { authenticate } from './protocols/authenticate.ts';
+import { healthRoutes } from './protocols/health.ts';
+import { InferenceProxy } from './protocols/inference-proxy.ts';
+import { Idempotency } from './protocols/native/idempotency.ts';
+import { IdempotencyStore } from './protocols/native/idempotency.store.ts';
+import { nativeProtocol } from './protocols/native/index.ts';
+import { openapi } from './protocols/native/openapi.ts';
+import { issuerPath, openidProtocol } from './protocols/openid.ts';
+import { createServer } from './protocols/server.ts';
+import { wallarooProtocol } from './protocols/wallaroo/index.ts';
+import { publicUrlOf, type Settings } from './settings.ts';
+import { openBlobFolder } from './storage/blobs.ts';
+import { createDatabase } from './storage/database.ts';
+import { takeDataFolder } from './storage/data-folder.ts';
+
+export interface OpsOptions {
+  readonly clock?: () => number;
+  readonly log?: Logger;
+  /** The engine's programs; by default those of the engine package beside this one. Ops starts them and never imports them. */
+  readonly engine?: { readonly main: string; readonly inspect: string };
+}
+
+export interface Ops {
+  readonly domains: Domains;
+  readonly log: Logger;
+  /** Every route there is, as `GET /path/:id`. */
+  readonly routes: ReadonlySet<string>;
+  /** Where it listens, such as `http://127.0.0.1:8080`; null before `listen`. */
+  readonly address: string | null;
+  /** Takes requests, then brings back every deployment that should run. @throws port_in_use */
+  listen(): Promise<string>;
+  /** Answers what is under way, drains the engines, stops everything it started. */
+  close(): Promise<void>;
+}
+
+const engineProgram = (name: string): string => fileURLToPath(new URL(`../../engine/dist/${name}`, import.meta.url));
+const sweepMs = 3_600_000;
+
+/** Puts the control plane together: storage, domains, host, protocols. Nothing runs before `listen`. */
+export async function createOps(settings: Settings, options: OpsOptions = {}): Promise<Ops> {
+  const { clock = Date.now, log = createLog(settings.logLevel, process.stdout.isTTY), engine = { main: engineProgram('main.js'), inspect: engineProgram('inspect.js') } } = options;
+  // What has been opened, to close in reverse order, also when a later part fails to open.
+  const opened: (() => unknown)[] = [];
+  const closeAll = async () => { for (const close of opened.splice(0).reverse()) await close(); };
+  try {
+    const folder = takeDataFolder(settings.dataDir);
+    opened.push(folder.release);
+    const { db, close } = await createDatabase(settings);
+    opened.push(close);
+    const blobs = await openBlobFolder(join(settings.dataDir, 'blobs'));
+    const access = new Access(db);
+    const onError = (error: unknown, context: Record<string, unknown>) => log.error({ err: error, ...context }, 'a background task failed and will be tried again');
+
+    const users = new UserService(db, access, clock);
+    const identity = new IdentityService(db, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock });
+    const workspaces = new WorkspaceService(db, access, users, clock);
+    const models = new ModelService(db, blobs, access, {
+      inspect: inspectInChild(engine.inspect, settings.modelLoadTimeout * 1000), loadsAtOnce: settings.modelLoads, maxBytes: settings.maxUploadBytes, clock, log,
+    });
+    opened.push(() => models.close());
+    const pipelines = new PipelineService(db, access, models, clock);
+    const logs = await openLogs({ db, pipelines, folder: join(settings.dataDir, 'logs'), clock, onError });
+    opened.push(() => logs.close());
+    const accessList = async (workspaceId: number): Promise<AccessList> => ({ issuer: identity.issuer(), jwks: await identity.jwks(), subjects: await access.subjects(workspaceId) });
+    let address: string | null = null;
+    const host = await openProcessHost({
+      dataDir: settings.dataDir, address: settings.host, engineMain: engine.main, clock, drainMs: settings.drainTimeout * 1000,
+      onLine: (name, line) => log.debug({ engine: name }, line),
+    });
+    const deployments = new DeploymentService({
+      db, access, pipelines, models, host, dataDir: settings.dataDir, clock, accessList, onError,
+      blob: blobs.path,
+      shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
+      adopt: (spool, owner) => logs.adopt(spool, owner),
+    });
+    const domains: Domains = { users, identity, workspaces, models, pipelines, deployments, logs, accessList };
+
+    const stopping = new AbortController();
+    const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });
+    const app = createServer(log);
+    opened.push(() => proxy.close(), () => closeServer(app, settings.drainTimeout * 1000));
+    const routes = authenticate(app, identity, settings.metricsToken);
+    await openapi(app);
+    healthRoutes(app, { db, stopping: stopping.signal });
+    await app.register(openidProtocol, { identity, publicUrl: () => settings.publicUrl ?? address ?? publicUrlOf(settings) });
+    await app.register(nativeProtocol, { domains, proxy, idempotency: new Idempotency(new IdempotencyStore(db), clock), stopping: stopping.signal });
+    await app.register(wallarooProtocol, { domains, settings, proxy });
+    await app.ready();
+    await ensureAdministrator(users, settings);
+
+    const sweep = setInterval(() => { models.sweep().catch((error: unknown) => onError(error, { doing: 'removing unused files' })); }, sweepMs).unref();
+    opened.push(() => clearInterval(sweep));
+
+    return {
+      domains, log, routes,
+      get address() { return address; },
+      async listen() {
+        await app.listen({ host: settings.host, port: settings.port }).catch((error: unknown) => { throw listenError(error, settings); });
+        address = addressOf(app.server.address() as AddressInfo);
+        // Engines reach ops from the same machine whatever it listens on.
+        opened.push(async () => {
+          stopping.abort();
+          await deployments.close();
+        });
+        await models.resume();
+        await deployments.start();
+        return address;
+      },
+      close: closeAll,
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** Answers what is under way, for so long; then cuts off what is left. */
+async function closeServer(app: FastifyInstance, patienceMs: number): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), patienceMs);
+  await app.close();
+  clearTimeout(cut);
+}
+
+function addressOf({ address, family, port }: AddressInfo): string {
+  if (address === '0.0.0.0' || address === '::') return `http://127.0.0.1:${port}`;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+function listenError(error: unknown, { host, port }: Settings): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EADDRINUSE') return new PotorooError('port_in_use', `Port ${port} of ${host} is taken by another program. Stop that, or set POTOROO_PORT to another port.`);
+  if (code === 'EACCES') return new PotorooError('settings_invalid', `POTOROO_PORT: this user may not listen on port ${port}. Use one from 1024 on.`);
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new PotorooError('settings_invalid', `POTOROO_HOST: ${host} is not an address of this machine. Use 127.0.0.1 or 0.0.0.0.`);
+  return error;
+}
