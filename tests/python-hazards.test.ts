@@ -1,0 +1,215 @@
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { utf8At, type Batch, type Column, type Utf8 } from '@potoroo/batch';
+import type { Field } from '@potoroo/contract';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadPython, type PythonModelOptions } from '../packages/engine/src/runtimes/python.ts';
+import type { Runtime } from '../packages/engine/src/runtimes/runtime.ts';
+import { pythonRoot, type Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
+import { environmentOf, temporary } from './frameworks/support.ts';
+
+const { folder, remove } = temporary();
+const running: Runtime[] = [];
+let environment: Environment;
+let count = 0;
+beforeAll(async () => { environment = await environmentOf('sklearn', ['pillow==11.3.0']); }, 600_000);
+afterAll(async () => {
+  await Promise.all(running.map((r) => r.unload()));
+  remove();
+});
+
+const x: Field = { name: 'x', type: 'float64', shape: [] };
+const y: Field = { name: 'y', type: 'float64', shape: [] };
+const floats = (...values: number[]): Batch => ({ rows: values.length, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.from(values) }] });
+const numbers = (batch: Batch): number[] => [...((batch.columns[0] as Column & { values: Float64Array }).values)];
+
+type More = Partial<Omit<PythonModelOptions, 'python'>> & { python?: Partial<PythonModelOptions['python']> };
+async function step(body: string, more: More = {}): Promise<Runtime> {
+  const file = join(folder, `step-${count++}.py`);
+  writeFileSync(file, `import os, sys, time\nimport pandas as pd\n${body}\n`);
+  return load(file, 'python', more);
+}
+async function load(file: string, framework: string, { python, ...more }: More = {}): Promise<Runtime> {
+  const runtime = await loadPython({
+    file, fileName: file.split('/').at(-1) ?? '', framework, threads: 1, inputSchema: [x], outputSchema: [y], onLog: () => {}, ...more,
+    python: { environment: environment.hash, python: environment.python, ...python },
+  });
+  running.push(runtime);
+  return runtime;
+}
+/** A step that misbehaves on rows where x is negative and doubles the others, so that its warm-up passes. */
+const doubles = (bad: string): string => `def wallaroo_json(data: pd.DataFrame):\n    if (data['x'] < 0).any():\n        ${bad}\n    return pd.DataFrame({'y': data['x'] * 2})`;
+const refusal = (of: Promise<unknown>): Promise<{ code: string; message: string }> => of.then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
+const zip = (name: string, script: string): string => {
+  const path = join(folder, name);
+  const done = spawnSync('python3', ['-c', `import stat, sys, zipfile\npath = sys.argv[1]\n${script}`, path], { encoding: 'utf8' });
+  expect(done.stderr).toBe('');
+  return path;
+};
+
+describe('what a model does wrong on a request', () => {
+  it.each([
+    ['raises', "raise ValueError('bad row')", 'inference_failed', 'ValueError: bad row'],
+    ['exits', 'sys.exit(3)', 'model_process_lost', 'status'],
+    ['lacks the declared name', "return pd.DataFrame({'z': data['x']})", 'schema_mismatch', "'y' is missing"],
+    ['gives text for a number', "return pd.DataFrame({'y': ['text'] * len(data)})", 'schema_mismatch', "'y'"],
+    ['gives lists for a scalar', "return {'y': [[1.0, 2.0]] * len(data)}", 'schema_mismatch', "'y'"],
+    ['gives columns of different length', "return {'y': [1.0], 'z': [1.0, 2.0]}", undefined, undefined],
+    ['gives nothing', 'return None', 'inference_failed', 'NoneType'],
+    ['gives a list of numbers', 'return [1.0]', 'inference_failed', 'dictionaries'],
+    ['gives text that is not JSON', "return 'hello'", 'inference_failed', 'not JSON'],
+    ['ends itself as a crash does', 'os.abort()', 'model_process_lost', 'SIGABRT'],
+    ['reads memory that is not there', 'import ctypes; ctypes.string_at(0)', 'model_process_lost', 'SIGSEGV'],
+  ])('%s', async (_, bad, code, message) => {
+    const runtime = await step(doubles(bad));
+    const answer = runtime.run(floats(-1));
+    if (code === undefined) await answer;
+    else expect(await refusal(answer)).toMatchObject({ code, message: expect.stringContaining(message) as string });
+    // The next request is served, if need be by a new process.
+    expect(numbers(await runtime.run(floats(1, 2, 3)))).toEqual([2, 4, 6]);
+  });
+
+  it('hangs: its process is ended and the next request served', async () => {
+    const runtime = await step(doubles('time.sleep(3600)'), { runMs: 500 });
+    expect(await refusal(runtime.run(floats(-1)))).toMatchObject({ code: 'deadline_exceeded' });
+    expect(numbers(await runtime.run(floats(5)))).toEqual([10]);
+  });
+
+  it('takes too much memory: a typed error, and the process goes on', async () => {
+    const runtime = await step(doubles('return {"y": [len(bytearray(4 << 30))] * len(data)}'), { python: { memoryBytes: 1 << 30 } });
+    expect(await refusal(runtime.run(floats(-1)))).toMatchObject({ code: 'engine_out_of_memory' });
+    expect(numbers(await runtime.run(floats(5)))).toEqual([10]);
+  });
+
+  it('prints without end: the answer comes and the log is bounded', async () => {
+    let lines = 0;
+    const runtime = await step(doubles("sys.stdout.write('a line\\n' * 3_000_000 + 'x' * 100_000_000)"), { onLog: () => { lines++; } });
+    expect(numbers(await runtime.run(floats(-1)))).toEqual([-2]);
+    expect(lines).toBeGreaterThan(100);
+    expect(lines).toBeLessThan(20_000);
+  });
+
+  it('only what was in flight is lost when the process is killed', async () => {
+    const pids: number[] = [];
+    const runtime = await step("print('pid', os.getpid())\ndef wallaroo_json(data: pd.DataFrame):\n    if (data['x'] < 0).any():\n        print('working')\n        time.sleep(60)\n    return pd.DataFrame({'y': data['x'] * 2})", {
+      onLog: (_, line) => {
+        if (line.startsWith('pid ')) pids.push(Number(line.slice(4)));
+        if (line === 'working') process.kill(pids.at(-1) ?? 0, 'SIGKILL');
+      },
+    });
+    const lost = refusal(runtime.run(floats(-1)));
+    expect(await lost).toMatchObject({ code: 'model_process_lost', message: expect.stringContaining('SIGKILL') as string });
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => runtime.run(floats(i))));
+    expect(answers.map((a) => numbers(a)[0])).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i));
+    expect(new Set(pids).size).toBe(2);
+  });
+
+  it('works on as many requests at once as its concurrency says', async () => {
+    const runtime = await step('import threading\nbarrier = threading.Barrier(3, timeout=20)\nfirst = True\ndef wallaroo_json(data: pd.DataFrame):\n    if data["x"][0] > 1:\n        barrier.wait()\n    return pd.DataFrame({"y": data["x"]})', { python: { concurrency: 3 } });
+    expect(runtime.slots).toBe(3);
+    const answers = await Promise.all([2, 3, 4].map((v) => runtime.run(floats(v))));
+    expect(answers.map((a) => numbers(a)[0])).toEqual([2, 3, 4]);
+  });
+});
+
+describe('what cannot be loaded is refused with a reason', () => {
+  const refusedStep = async (body: string, more: More = {}): Promise<{ code: string; message: string }> => refusal(step(body, more));
+  it('a script without the entry function', async () => expect(await refusedStep('pass')).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('wallaroo_json') as string }));
+  it('a script that is not Python', async () => expect(await refusedStep('def (:')).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('cannot be read as Python') as string }));
+  it('a script that needs a package that is not there', async () => expect(await refusedStep('import no_such_package')).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('no_such_package') as string }));
+  it('a script that ends the process', async () => expect(await refusedStep('os._exit(7)')).toMatchObject({ code: 'model_process_lost', message: expect.stringContaining('status 7') as string }));
+  it('one that never gets ready', async () => expect(await refusedStep('time.sleep(3600)', { stallMs: 2500 })).toMatchObject({ code: 'engine_start_timeout' }));
+  it('one that works for ever', async () => expect(await refusedStep('while True: pass', { startMs: 2500 })).toMatchObject({ code: 'engine_start_timeout' }));
+  it('one whose warm-up gives other columns than declared', async () => expect(await refusedStep("def wallaroo_json(data):\n    return {'z': [1.0]}")).toMatchObject({ code: 'warm_up_failed', message: expect.stringContaining("'y'") as string }));
+  it('a pickle of something that does not predict', async () => {
+    const file = join(folder, 'dict.pkl');
+    spawnSync('python3', ['-c', `import pickle; pickle.dump({'a': 1}, open(${JSON.stringify(file)}, 'wb'))`]);
+    expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('neither predicts nor transforms') as string });
+  });
+  it.each([['an empty file', ''], ['a file of something else', 'hello world'], ['half a pickle', '\x80\x04\x95\xff\xff']])('%s for a pickle', async (_, content) => {
+    const file = join(folder, `bad-${count++}.pkl`);
+    writeFileSync(file, content, 'latin1');
+    expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid' });
+  });
+  it('an environment that is not there', async () => expect(await refusal(load(join(folder, 'x.pkl'), 'sklearn', { python: { python: join(folder, 'no-python') } }))).toMatchObject({ code: 'model_process_lost', message: expect.stringContaining('could not be started') as string }));
+});
+
+describe('archives', () => {
+  it.each([
+    ['a path upwards', "z = zipfile.ZipFile(path, 'w'); z.writestr('../evil.py', 'x'); z.close()", 'outside the archive'],
+    ['an absolute path', "z = zipfile.ZipFile(path, 'w'); z.writestr('/etc/evil.py', 'x'); z.close()", 'outside the archive'],
+    ['a path of Windows', "z = zipfile.ZipFile(path, 'w'); z.writestr('a\\\\..\\\\..\\\\evil.py', 'x'); z.close()", 'outside the archive'],
+    ['a link', "z = zipfile.ZipFile(path, 'w'); i = zipfile.ZipInfo('link'); i.external_attr = (stat.S_IFLNK | 0o777) << 16; z.writestr(i, '/etc/passwd'); z.close()", 'link'],
+    ['a bomb', "z = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED); z.writestr('zeros', bytes(200 << 20)); z.close()", 'grows from'],
+    ['one name twice', "import warnings; warnings.simplefilter('ignore'); z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', 'x'); z.writestr('a.py', 'y'); z.close()", 'two entries'],
+    ['a file that is a folder too', "z = zipfile.ZipFile(path, 'w'); z.writestr('a', 'x'); z.writestr('a/b', 'y'); z.close()", 'both a file and a folder'],
+    ['thousands of files', "z = zipfile.ZipFile(path, 'w')\nfor i in range(20_001): z.writestr(f'{i}', '')\nz.close()", 'entries'],
+    ['no archive at all', "open(path, 'w').write('hello')", 'not a zip'],
+    ['half an archive', "z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', 'x' * 10_000); z.close(); d = open(path, 'rb').read(); open(path, 'wb').write(d[:5000])", 'not a zip'],
+    ['nothing that extends the classes', "z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', 'x = 1'); z.close()", 'InferenceBuilder'],
+    ['two builders', "z = zipfile.ZipFile(path, 'w'); b = 'from mac.inference.creation import InferenceBuilder\\nclass {0}(InferenceBuilder):\\n    inference = None\\n    def create(self, config): pass\\n'; z.writestr('a.py', b.format('A')); z.writestr('b.py', b.format('B')); z.close()", '2 classes'],
+    ['a builder that gives nothing', "z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', 'from mac.inference.creation import InferenceBuilder\\nclass A(InferenceBuilder):\\n    inference = None\\n    def create(self, config): pass\\n'); z.close()", 'must return an instance'],
+    ['Python that cannot be read', "z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', 'def ('); z.close()", 'cannot be read as Python'],
+  ])('with %s is refused', async (_, script, message) => {
+    const file = zip(`bad-${count++}.zip`, script);
+    expect(await refusal(load(file, 'custom'))).toMatchObject({ code: 'model_invalid', message: expect.stringContaining(message) as string });
+  });
+  it('leave nothing behind', () => expect(readdirSync(folder).filter((name) => name.includes('evil'))).toEqual([]));
+});
+
+describe.runIf(process.platform === 'linux')('code in a model is contained', () => {
+  const look = (code: string): string => `import json\nfound = {}\n${code}\ndef wallaroo_json(data: pd.DataFrame):\n    return {'y': [json.dumps(found)] * len(data)}`;
+  const text: Field = { name: 'y', type: 'string', shape: [] };
+  const seen = async (code: string): Promise<Record<string, string>> => {
+    const runtime = await step(look(code), { outputSchema: [text] });
+    const { values } = (await runtime.run(floats(1))).columns[0] as Column & { values: Utf8 };
+    return JSON.parse(utf8At(values, 0)) as Record<string, string>;
+  };
+  it('sees no secrets in its environment, nor in that of its parent', async () => {
+    process.env['POTOROO_TEST_SECRET'] = 'do-not-tell';
+    try {
+      const found = await seen("found['own'] = json.dumps(dict(os.environ))\ntry:\n    found['parent'] = open(f'/proc/{os.getppid()}/environ').read()\nexcept OSError as e:\n    found['parent'] = type(e).__name__");
+      expect(found['own']).not.toContain('do-not-tell');
+      expect(found['parent']).toBe('PermissionError');
+    } finally {
+      delete process.env['POTOROO_TEST_SECRET'];
+    }
+  });
+  it('writes in its own folder only, reads no files of others, and signals nobody', async () => {
+    const secret = join(folder, 'secret.txt');
+    writeFileSync(secret, 'do-not-tell');
+    const target = join(folder, 'written.txt');
+    const attempt = (name: string, code: string): string => `try:\n    ${code}\n    found['${name}'] = 'done'\nexcept OSError as e:\n    found['${name}'] = type(e).__name__\n`;
+    const found = await seen(attempt('own', "open('mine.txt', 'w').write('x')") + attempt('write', `open(${JSON.stringify(target)}, 'w').write('x')`) + attempt('read', `open(${JSON.stringify(secret)}).read()`) + attempt('signal', 'os.kill(os.getppid(), 0)'));
+    expect(found).toEqual({ own: 'done', write: 'PermissionError', read: 'PermissionError', signal: 'PermissionError' });
+    expect(existsSync(target)).toBe(false);
+  });
+  it('reaches no network while it is converted, and a pickle that tries cannot write elsewhere', async () => {
+    const connections: string[] = [];
+    const server = createServer((socket) => { connections.push('one'); socket.destroy(); });
+    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+    const { port } = server.address() as { port: number };
+    const [work, marks] = [join(folder, 'convert-work'), join(folder, 'marks')];
+    mkdirSync(work);
+    mkdirSync(marks);
+    const file = join(folder, 'evil.pkl');
+    const code = `import socket\nfor path in (${JSON.stringify(join(work, 'ran'))}, ${JSON.stringify(join(marks, 'ran'))}):\n    try: open(path, 'w').close()\n    except OSError: pass\nsocket.create_connection(('127.0.0.1', ${port}), 2)`;
+    spawnSync('python3', ['-c', `import pickle\nclass E:\n    def __reduce__(self): return (exec, (${JSON.stringify(code)},))\npickle.dump(E(), open(${JSON.stringify(file)}, 'wb'))`]);
+    const config = JSON.stringify({ fileName: 'evil.pkl', inputSchema: [{ name: 'inputs', type: 'float64', shape: [4] }], outputSchema: [y] });
+    const done = await new Promise<string>((resolve) => {
+      void import('node:child_process').then(({ spawn }) => {
+        const child = spawn(environment.python, ['-m', 'potoroo_runtime.convert', '--model', file, '--framework', 'sklearn', '--out', join(work, 'out.onnx'), '--work', work, '--config', config], { env: { PATH: process.env['PATH'], PYTHONPATH: pythonRoot, HOME: work, TMPDIR: work }, stdio: ['pipe', 'pipe', 'ignore'] });
+        let out = '';
+        child.stdout.on('data', (d: Buffer) => { out += d.toString(); });
+        child.once('close', () => resolve(out));
+      });
+    });
+    server.close();
+    expect(JSON.parse(done)).toMatchObject({ ok: false });
+    expect(readdirSync(work)).toContain('ran'); // the code did run,
+    expect(readdirSync(marks)).toEqual([]); // but reached neither another folder
+    expect(connections).toEqual([]); // nor the network
+  });
+});
