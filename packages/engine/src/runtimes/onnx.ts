@@ -61,7 +61,7 @@ class OnnxRuntime implements Runtime {
     const parts: (Batch | Promise<Batch>)[] = [];
     for (let from = 0; from < batch.rows; from += each) parts.push(this.#once(slice(batch, from, from + each)));
     // Outputs that do not follow the rows may differ in shape from row to row; `concat` makes lists of those.
-    return parts.some((p) => p instanceof Promise) ? Promise.all(parts).then(concat) : concat(parts as Batch[]);
+    return parts.some((p) => p instanceof Promise) ? Promise.all(parts as Promise<Batch>[]).then(concat) : concat(parts as Batch[]);
   }
 
   #once(batch: Batch): Batch | Promise<Batch> {

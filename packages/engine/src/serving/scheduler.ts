@@ -186,7 +186,8 @@ export class Scheduler<W extends Work> {
 
   /** While runs go on elsewhere, waiting work is told of its deadline when it passes and not when the run is over. */
   #watch(): void {
-    this.#sweep ??= setTimeout(() => {
+    if (this.#sweep !== undefined) return;
+    this.#sweep = setTimeout(() => {
       this.#sweep = undefined;
       if (this.#queues.size === 0) return;
       const now = performance.now();

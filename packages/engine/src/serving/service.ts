@@ -53,7 +53,7 @@ export class Service {
       mergeable: () => pipeline.mergeable,
       slots: pipeline.slots,
       settle: (works, input, run) => this.#settle(works, input, run),
-      flushed: options.flushed,
+      flushed: () => options.flushed(),
       maxRows: options.queueRows,
       maxBytes: options.queueBytes,
     });
