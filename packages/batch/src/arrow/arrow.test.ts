@@ -168,7 +168,7 @@ describe('bad Arrow data', () => {
     const special = [0, 1, 2, 0x7f, 0x80, 0xff];
     const seeds = ['every.arrow', 'every.stream', 'chunks.arrow', 'deltas.stream', 'schema.bin'].map(golden);
     let read = 0;
-    for (let i = 0; i < 6000; i++) {
+    for (let i = 0; i < 3000; i++) {
       const body = seeds[i % seeds.length]!.slice();
       const hits = 1 + Math.floor(next() * 6);
       for (let k = 0; k < hits; k++) {
@@ -188,7 +188,7 @@ describe('bad Arrow data', () => {
       }
     }
     // Damage in values, padding or the footer goes unnoticed: some of both must happen for this to test anything.
-    expect(read).toBeGreaterThan(500);
-    expect(read).toBeLessThan(5500);
+    expect(read).toBeGreaterThan(250);
+    expect(read).toBeLessThan(2750);
   });
 });

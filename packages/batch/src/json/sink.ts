@@ -261,7 +261,7 @@ export class Sink {
   /** What was read as a column. */
   column(): TensorColumn {
     const { name, type } = this.field;
-    const size = sizeOf(this.#shape);
+    const size = this.#rowSize || sizeOf(this.#shape);
     let nulls: Uint8Array | undefined;
     if (this.#nulls) {
       nulls = new Uint8Array(this.count);

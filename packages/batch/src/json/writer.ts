@@ -57,12 +57,25 @@ export class JsonWriter {
     for (let i = 0; i < text.length; i++) this.#bytes[this.#at++] = text.charCodeAt(i);
   }
 
-  /** `[a,b,...]`, or what is between the brackets of it, for elements `from .. to` of a type that is not a string. */
+  /** Elements `from .. to` with commas between them, each as `float32` writes it. */
   floats32(values: Float32Array, from: number, to: number): void {
     for (let i = from; i < to; i++) {
-      if (i > from) this.#bytes[this.#at++] = 44;
-      this.float32(values[i]!);
+      const bytes = this.#bytes;
+      if (i > from) bytes[this.#at++] = 44;
+      const at = putFloat32(bytes, this.#at, values[i]!);
+      if (at > 0) this.#at = at;
+      else this.float64(values[i]!, true);
     }
+  }
+
+  /**
+   * The shortest decimal that reads back as the same float32, always with a fraction or an exponent so that it reads back as
+   * a float at all; null for NaN and the infinities, which JSON lacks.
+   */
+  float32(value: number): void {
+    const at = putFloat32(this.#bytes, this.#at, value);
+    if (at > 0) this.#at = at;
+    else this.float64(value, true);
   }
 
   /** A whole number below 2^53. */
@@ -75,75 +88,8 @@ export class JsonWriter {
       // Nine digits at a time stay in 32 bits.
       const high = Math.floor(value / 1e9);
       this.integer(high);
-      this.#padded(value - high * 1e9, 9);
-    } else this.#padded(value | 0, length(value));
-  }
-
-  /** The last `digits` digits of a 32-bit number, zeros in front. */
-  #padded(value: number, digits: number): void {
-    const bytes = this.#bytes;
-    let rest = value | 0;
-    for (let i = this.#at + digits - 1; i >= this.#at; i--) {
-      const q = (rest / 10) | 0;
-      bytes[i] = 48 + rest - q * 10;
-      rest = q;
-    }
-    this.#at += digits;
-  }
-
-  /**
-   * The shortest decimal that reads back as the same float32, always with a fraction or an exponent so that it reads back as
-   * a float at all; null for NaN and the infinities, which JSON lacks.
-   */
-  float32(value: number): void {
-    const size = Math.abs(value);
-    if (!(size >= 1e-6 && size < 1e7)) return this.float64(value, true);
-    // Decimals that make seven digits in all; a float32 needs six to nine.
-    let decimals = size >= 1 ? (size >= 1e3 ? (size >= 1e5 ? (size >= 1e6 ? 0 : 1) : size >= 1e4 ? 2 : 3) : size >= 100 ? 4 : size >= 10 ? 5 : 6)
-      : size >= 0.1 ? 7 : size >= 0.01 ? 8 : size >= 1e-3 ? 9 : size >= 1e-4 ? 10 : size >= 1e-5 ? 11 : 12;
-    let digits = Math.round(size * tens[decimals]!);
-    if (Math.fround(digits / tens[decimals]!) !== size) {
-      digits = Math.round(size * tens[++decimals]!);
-      if (Math.fround(digits / tens[decimals]!) !== size) {
-        digits = Math.round(size * tens[++decimals]!);
-        if (Math.fround(digits / tens[decimals]!) !== size) return this.float64(value, true);
-      }
-    }
-    if (value < 0) this.#bytes[this.#at++] = 45;
-    this.#decimal(digits | 0, decimals);
-  }
-
-  /** `digits` with a point before the last `decimals` of them, without zeros at the end. */
-  #decimal(digits: number, decimals: number): void {
-    while (decimals > 1) {
-      const q = (digits / 10) | 0;
-      if (q * 10 !== digits) break;
-      digits = q;
-      decimals--;
-    }
-    if (decimals === 0) {
-      this.#padded(digits, length(digits));
-      this.#bytes[this.#at++] = 46;
-      this.#bytes[this.#at++] = 48;
-      return;
-    }
-    const bytes = this.#bytes;
-    const whole = Math.max(1, length(digits) - decimals);
-    const end = this.#at + whole + 1 + decimals;
-    let rest = digits;
-    let i = end - 1;
-    for (let k = decimals; k > 0; k--) {
-      const q = (rest / 10) | 0;
-      bytes[i--] = 48 + rest - q * 10;
-      rest = q;
-    }
-    bytes[i--] = 46;
-    for (; i >= this.#at; i--) {
-      const q = (rest / 10) | 0;
-      bytes[i] = 48 + rest - q * 10;
-      rest = q;
-    }
-    this.#at = end;
+      this.#at = putDigits(this.#bytes, this.#at, (value - high * 1e9) | 0, 9);
+    } else this.#at = putDigits(this.#bytes, this.#at, value | 0, length(value));
   }
 
   /** The shortest decimal of a double, or of a float32 that is very large or small. As `float32` otherwise. */
@@ -196,6 +142,61 @@ export class JsonWriter {
     target[at++] = 34;
     this.#at = at;
   }
+}
+
+/** Writes the last `digits` digits of a 32-bit number, zeros in front. @returns where they end */
+function putDigits(bytes: Uint8Array, at: number, value: number, digits: number): number {
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    const q = (rest / 10) | 0;
+    bytes[i] = 48 + rest - q * 10;
+    rest = q;
+  }
+  return at + digits;
+}
+
+/** @returns where the number ends; -1 for one that takes the slow way: not finite, very large or very small */
+function putFloat32(bytes: Uint8Array, at: number, value: number): number {
+  const size = Math.abs(value);
+  if (!(size >= 1e-6 && size < 1e7)) return -1;
+  // Decimals that make seven digits in all; a float32 needs six to nine.
+  let decimals = size >= 1 ? (size >= 1e3 ? (size >= 1e5 ? (size >= 1e6 ? 0 : 1) : size >= 1e4 ? 2 : 3) : size >= 100 ? 4 : size >= 10 ? 5 : 6)
+    : size >= 0.1 ? 7 : size >= 0.01 ? 8 : size >= 1e-3 ? 9 : size >= 1e-4 ? 10 : size >= 1e-5 ? 11 : 12;
+  let whole = Math.round(size * tens[decimals]!);
+  if (Math.fround(whole / tens[decimals]!) !== size) {
+    whole = Math.round(size * tens[++decimals]!);
+    if (Math.fround(whole / tens[decimals]!) !== size) {
+      whole = Math.round(size * tens[++decimals]!);
+      if (Math.fround(whole / tens[decimals]!) !== size) return -1;
+    }
+  }
+  if (value < 0) bytes[at++] = 45;
+  let digits = whole | 0;
+  // Without zeros at the end, but for the one that says it is a float.
+  while (decimals > 1) {
+    const q = (digits / 10) | 0;
+    if (q * 10 !== digits) break;
+    digits = q;
+    decimals--;
+  }
+  if (decimals === 0) {
+    const end = putDigits(bytes, at, digits, length(digits));
+    bytes[end] = 46;
+    bytes[end + 1] = 48;
+    return end + 2;
+  }
+  const before = Math.max(1, length(digits) - decimals);
+  const end = at + before + 1 + decimals;
+  const point = at + before;
+  for (let i = end - 1; i >= at; i--) {
+    if (i === point) bytes[i] = 46;
+    else {
+      const q = (digits / 10) | 0;
+      bytes[i] = 48 + digits - q * 10;
+      digits = q;
+    }
+  }
+  return end;
 }
 
 /** Decimal digits of a whole number below 2^31. */

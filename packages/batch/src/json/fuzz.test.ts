@@ -1,0 +1,117 @@
+import type { Field } from '@potoroo/contract';
+import { describe, expect, it } from 'vitest';
+import { failure, random, tableOf } from '../codecs.fixtures.ts';
+import { decodeDictionary, decodeRecords } from './decode.ts';
+import { decodeLoose } from './loose.ts';
+import { JsonReader } from './reader.ts';
+
+const utf8 = new TextEncoder();
+const strict = new TextDecoder('utf-8', { fatal: true });
+const pieces = ['{', '}', '[', ']', ',', ':', '"', '\\', '\\u00e9', '\\ud83d', '0', '-', '1e5', '.', 'E+', 'true', 'null', ' ', '\n', '\t', 'é', '😀', '1', 'NaN', '/*', "'", '\u0000', '\u007f', '\u2028'];
+
+/** A text with a few bytes replaced, removed, repeated or put in. */
+function damage(text: string, next: () => number): Uint8Array {
+  let bytes = [...utf8.encode(text)];
+  for (let hits = 1 + Math.floor(next() * 3); hits > 0; hits--) {
+    const at = Math.floor(next() * bytes.length);
+    const piece = [...utf8.encode(pieces[Math.floor(next() * pieces.length)]!)];
+    const kind = next();
+    if (kind < 0.4) bytes.splice(at, 1, ...piece);
+    else if (kind < 0.6) bytes.splice(at, 0, ...piece);
+    else if (kind < 0.8) bytes.splice(at, 1 + Math.floor(next() * 4));
+    else if (kind < 0.9) bytes[at] = Math.floor(next() * 256);
+    else bytes = bytes.slice(0, at);
+  }
+  return Uint8Array.from(bytes);
+}
+
+describe('damaged JSON', () => {
+  it('is accepted by our reader exactly where JSON.parse accepts it, and read the same', () => {
+    const next = random(11);
+    const seed = '[{"a":[1,-2.5e3,0.125],"b":"x\\n\\u00e9\\ud83d\\ude00","c":null,"d":true,"é":{"k":[[],{}]}},{"a":[0]}]';
+    let accepted = 0;
+    for (let i = 0; i < 6000; i++) {
+      const body = damage(seed, next);
+      let theirs: unknown;
+      let text = '';
+      try {
+        text = strict.decode(body);
+        theirs = JSON.parse(text);
+      } catch {
+        theirs = undefined;
+      }
+      let ours: unknown;
+      try {
+        const reader = new JsonReader(body);
+        ours = plain(reader.value());
+        reader.finish();
+      } catch (error) {
+        expect((error as { code?: string }).code, String((error as Error).stack)).toMatch(/^(malformed_body|value_out_of_range)$/);
+        // What we refuse beyond the grammar: keys given twice, half of a surrogate pair, numbers too large for a double.
+        if (theirs !== undefined) expect((error as Error).message, text).toMatch(/given twice|surrogate|too large/);
+        continue;
+      }
+      // What we accept beyond it: Python's NaN and infinities, and a byte order mark.
+      if (theirs === undefined) expect(text).toMatch(/NaN|Infinity|^\ufeff|^$/);
+      else expect(ours).toEqual(theirs);
+      accepted++;
+    }
+    expect(accepted).toBeGreaterThan(150);
+  });
+
+  const fields: Field[] = [{ name: 'a', type: 'float32', shape: [3] }, { name: 'b', type: 'string', shape: [] }, { name: 'n', type: 'int64', shape: [-1], nullable: true }, { name: 't', type: 'bool', shape: [] }];
+  const codes = /^(malformed_body|schema_mismatch|value_out_of_range|null_not_allowed|empty_batch|body_too_large)$/;
+
+  it.each([
+    ['records', '[{"a":[1,-2.5e3,0.125],"b":"x\\n\\u00e9","n":[1,9007199254740993],"t":true},{"b":"é","t":false,"a":[0,1,2],"n":[3,null]}]', (b: Uint8Array) => decodeRecords(b, fields)],
+    ['a dictionary', '{"a":[[1,-2.5e3,0.125],[0,1,2]],"b":["x\\n","é"],"n":[[1,2],[3,4]],"t":[true,false]}', (b: Uint8Array) => decodeDictionary(b, fields)],
+    ['records without a schema', '[{"a":[1,-2.5e3],"b":"x","o":{"k":[1]}},{"a":[0],"b":null,"o":{"k":[2]}}]', (b: Uint8Array) => decodeLoose(b)],
+  ])('as %s either fails as a bad request or gives what JSON.parse gives', (_, seed, decode) => {
+    const next = random(12);
+    let accepted = 0;
+    for (let i = 0; i < 3000; i++) {
+      const body = damage(seed, next);
+      let table: Record<string, unknown[]>;
+      try {
+        table = tableOf(decode(body));
+      } catch (error) {
+        expect((error as { code?: string }).code, String((error as Error).stack)).toMatch(codes);
+        continue;
+      }
+      accepted++;
+      const text = strict.decode(body).replace(/^\ufeff/, '');
+      if (text.includes('NaN')) continue;
+      expect(Object.keys(table).length).toBeGreaterThan(0);
+      const parsed = JSON.parse(text) as Record<string, unknown>[] | Record<string, unknown[]>;
+      const cell = (name: string, row: number) => (Array.isArray(parsed) ? parsed[row]![name] : parsed[name]![row]);
+      for (const [name, values] of Object.entries(table)) for (const [row, value] of values.entries()) expect(rounded(value)).toEqual(rounded(cell(name, row) ?? null));
+    }
+    expect(accepted).toBeGreaterThan(60);
+  });
+
+  it('costs no more than its length', () => {
+    const long = 200_000;
+    for (const text of [`[{"a":[${'1'.repeat(long)}`, `[{"n":[${'9'.repeat(long)}]}]`, `[{"n":[1${'0'.repeat(long)}e-${long}]}]`, `[{"b":"${'\\u0041'.repeat(long)}`, `[{"b":"${'\\'.repeat(long)}`, ' '.repeat(long), `[{"a":[0.${'0'.repeat(long)}1,2,3]`]) {
+      expect(failure(() => decodeRecords(utf8.encode(text), fields)).code).toMatch(codes);
+      expect(failure(() => decodeLoose(utf8.encode(text.slice(0, -1)))).code).toMatch(codes);
+    }
+  });
+});
+
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return Object.fromEntries([...(value as Map<string, unknown>)].map(([k, v]) => [k, plain(v)]));
+  return typeof value === 'bigint' ? Number(value) : value;
+}
+
+/**
+ * As a float32 and in the least nesting, for a value alone and a list of one are the same to a schema. NaN is null, and so is
+ * a key that is not there.
+ */
+function rounded(value: unknown): unknown {
+  if (value !== value) return null;
+  if (Array.isArray(value)) return value.length === 1 ? rounded(value[0]) : value.map(rounded);
+  if (typeof value === 'bigint' || typeof value === 'number') return Math.fround(Number(value)) + 0;
+  if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).flatMap(([k, v]) => (v === null ? [] : [[k, rounded(v)]])));
+  return value;
+}
