@@ -36,9 +36,9 @@ function answerPage(reply: FastifyReply, { batch, status, next }: LogPage, form:
   reply.header('vary', 'accept').type(form).serializer((body: unknown) => body as string);
   if (form === 'application/vnd.apache.arrow.file') return reply.send(Buffer.from(encodeArrowFile(batch)));
   if (form === 'application/vnd.apache.arrow.stream') return reply.send(Buffer.from(encodeArrowStream(batch)));
-  if (form === 'application/x-ndjson') return reply.send(Array.from({ length: batch.rows }, (_, i) => `${encodeRecords(slice(batch, i, i + 1), null).slice(1, -1)}\n`).join(''));
+  if (form === 'application/x-ndjson') return reply.send(Array.from({ length: batch.rows }, (_, i) => `${encodeRecords(slice(batch, i, i + 1), '.').slice(1, -1)}\n`).join(''));
   // The records are JSON text already; parsing them would lose integers beyond 2^53.
-  const records = batch.rows === 0 ? '[]' : encodeRecords(batch, null);
+  const records = batch.rows === 0 ? '[]' : encodeRecords(batch, '.');
   return reply.send(`{"items":${records},"status":${JSON.stringify(status)},"cursor":${JSON.stringify(cursor)}}`);
 }
 
