@@ -69,7 +69,8 @@ export function deploymentRoutes(app: FastifyInstance, context: Context): void {
     return {
       status: wireState(deployment, status, wanted.version),
       details: explain(status.reason),
-      engines: status.engines.map((engine) => engineBody(engine, deployment, known)),
+      // What an update leaves behind only finishes its last answers; the guide shows what runs.
+      engines: status.engines.filter((e) => e.state !== 'draining' || deployment.wanted === 'stopped').map((engine) => engineBody(engine, deployment, known)),
       // Ops itself balances the load; it is ready when there is an engine to send to.
       engine_lbs: [{ ip: '127.0.0.1', name: `engine-lb-${deployment.id}`, status: status.readyReplicas > 0 ? 'Running' : 'Starting', reason: null, details: [] }],
       sidekicks: [],

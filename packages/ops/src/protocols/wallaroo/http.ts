@@ -9,7 +9,7 @@ import type { InferenceProxy } from '../inference-proxy.ts';
 /** What every group of routes is built from. */
 export interface Context {
   readonly domains: Domains;
-  readonly settings: Pick<Settings, 'maxUploadBytes' | 'publicUrl'>;
+  readonly settings: Pick<Settings, 'publicUrl'>;
   readonly proxy: Pick<InferenceProxy, 'serve'>;
 }
 

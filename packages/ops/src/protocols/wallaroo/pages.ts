@@ -2,7 +2,7 @@ import { PotorooError } from '@potoroo/contract';
 import type { Page, PageQuery } from '../../domains/domains.ts';
 import { everyPage } from '../../storage/paging.ts';
 
-const most = 20_000;
+const most = 10_000;
 
 /** Every item of a paged read, as the Python client wants lists. @throws invalid_request when there are too many for one answer. */
 export async function all<T>(read: (page: PageQuery) => Promise<Page<T>>): Promise<T[]> {

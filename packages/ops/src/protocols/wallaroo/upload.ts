@@ -1,4 +1,3 @@
-import multipart from '@fastify/multipart';
 import { Type, type Static } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -6,6 +5,8 @@ import { accelerators, architectures, errorCodes, PotorooError, type Accelerator
 import { decodeArrowSchema } from '@potoroo/batch';
 import type { ModelVersion } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
+import { leaveBodies } from '../streams.ts';
+import { readForm, type FormPart } from './form.ts';
 import { Maybe, type Context } from './http.ts';
 
 const Conversion = Type.Object({ framework: Type.String(), arch: Maybe(Type.String()), accel: Type.Optional(Type.Unknown()) }, { additionalProperties: true });
@@ -50,20 +51,43 @@ function oneOf<T extends string>(values: readonly T[], value: unknown, field: st
 /** `none`, or one key with its settings, which stay in the conversion. */
 const accelOf = (value: unknown): unknown => (typeof value === 'object' && value !== null ? Object.keys(value)[0] : value) ?? 'none';
 
+const maxMetadata = 4 * 1024 * 1024;
+
+async function readText(content: AsyncIterable<Buffer>, field: string, most: number): Promise<string> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of content) {
+    size += piece.length;
+    if (size > most) throw new PotorooError('body_too_large', `${field} is larger than ${most} bytes.`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+/**
+ * The content of the one file of a form. The form has to be whole: what comes after the file is read before the last piece
+ * counts as the end of the file.
+ */
+async function* fileOf(file: FormPart, form: AsyncGenerator<FormPart>): AsyncGenerator<Uint8Array> {
+  yield* file.content;
+  while (!(await form.next()).done);
+}
+
 /**
  * The upload form: `metadata` first, then `file`. The file goes from the socket to the blob store as it comes, so that its
  * size costs no memory; which is also why the metadata cannot come after it.
  */
-async function readForm(request: FastifyRequest, maxBytes: number) {
-  if (!request.isMultipart()) throw new PotorooError('unsupported_content_type', 'An upload is multipart/form-data with the parts "metadata" and "file".');
+async function openForm(request: FastifyRequest) {
+  const form = readForm(request.raw, request.headers['content-type']);
   let metadata: Static<typeof Metadata> | undefined;
-  for await (const part of request.parts({ limits: { fileSize: maxBytes, files: 1, fields: 4, fieldSize: 4 * 1024 * 1024 } })) {
-    if (part.type === 'field' && part.fieldname === 'metadata') {
-      metadata = readMetadata(typeof part.value === 'string' ? part.value : JSON.stringify(part.value));
+  for (let next = await form.next(); !next.done; next = await form.next()) {
+    const part = next.value;
+    if (part.name === 'metadata') {
+      metadata = readMetadata(await readText(part.content, 'metadata', maxMetadata));
       if (metadata.image_path) throw new PotorooError('framework_unsupported', 'Models that are container images cannot be run here. Upload the model file.');
-    } else if (part.type === 'file' && part.fieldname === 'file') {
+    } else if (part.name === 'file') {
       if (metadata === undefined) throw invalid('metadata', 'has to come before the file.');
-      return { metadata, file: part };
+      return { metadata, fileName: part.fileName ?? 'model', content: fileOf(part, form) };
     }
   }
   throw invalid(metadata === undefined ? 'metadata' : 'file', 'is missing from the form.');
@@ -71,18 +95,18 @@ async function readForm(request: FastifyRequest, maxBytes: number) {
 
 const errorCodeOf = (code: string | undefined): ErrorCode => (code !== undefined && code in errorCodes ? (code as ErrorCode) : 'model_invalid');
 
-export async function uploadRoutes(app: FastifyInstance, { domains: { models }, settings }: Context): Promise<void> {
-  await app.register(multipart);
+export async function uploadRoutes(app: FastifyInstance, { domains: { models } }: Context): Promise<void> {
+  leaveBodies(app);
 
   const upload = async (request: FastifyRequest): Promise<ModelVersion> => {
-    const { metadata, file } = await readForm(request, settings.maxUploadBytes);
+    const { metadata, fileName, content } = await openForm(request);
     const { conversion } = metadata;
     const input = metadata.input_schema ? readSchema(metadata.input_schema, 'input_schema') : undefined;
     const output = metadata.output_schema ? readSchema(metadata.output_schema, 'output_schema') : undefined;
     return models.upload(actorOf(request), {
       workspaceId: metadata.workspace_id,
       name: metadata.name,
-      fileName: file.filename,
+      fileName,
       framework: conversion.framework,
       arch: oneOf<Architecture>(architectures, conversion.arch ?? 'x86', 'conversion.arch'),
       accel: oneOf<Accelerator>(accelerators, accelOf(conversion.accel), 'conversion.accel'),
@@ -90,7 +114,7 @@ export async function uploadRoutes(app: FastifyInstance, { domains: { models }, 
       conversion,
       ...(input ? { inputSchema: input } : {}),
       ...(output ? { outputSchema: output } : {}),
-      content: file.file,
+      content,
     });
   };
   const answer = (version: ModelVersion) => ({ insert_models: { returning: [{ models: [{ id: version.id }] }] } });
