@@ -34,10 +34,11 @@ describe('numbers', () => {
 
   it('that lie between two doubles or two floats are rounded as the standard says', () => {
     // Halfway cases, a digit beyond them, and the notorious smallest normal double.
-    for (const text of ['9007199254740993', '9007199254740992.5', '9007199254740993.00000000000000000001', '1.00000005960464477539062500', '1.000000059604644775390625000000000000001', '16777217', '2.2250738585072011e-308', '0.000000000000000000000000000000000000011754943508222875', '179769313486231570000e288', '1e23', '8.98846567431158e307', '123456789.123456789123456789', '0.1000000000000000055511151231257827021181583404541015625', '5e-324', '3e-324', '-0', '0e99', '0.0000000000000000000', '340282346638528859811704183484516925440']) {
+    const texts = ['9007199254740993', '9007199254740992.5', '9007199254740993.00000000000000000001', '1.00000005960464477539062500', '1.000000059604644775390625000000000000001', '16777217', '2.2250738585072011e-308', '0.000000000000000000000000000000000000011754943508222875', '179769313486231570000e288', '1e23', '8.98846567431158e307', '123456789.123456789123456789', '0.1000000000000000055511151231257827021181583404541015625', '5e-324', '3e-324', '-0', '0e99', '0.0000000000000000000', '340282346638528859811704183484516925440'];
+    for (const text of texts) {
       expect(values(read(`[{"x":${text}}]`, field('float64')))[0], text).toBe(Number(text));
-      if (Math.abs(Number(text)) < 3.41e38) expect(values(read(`[{"x":${text}}]`, field('float32')))[0], text).toBe(Math.fround(Number(text)));
     }
+    for (const text of texts.filter((t) => Math.abs(Number(t)) < 3.41e38)) expect(values(read(`[{"x":${text}}]`, field('float32')))[0], text).toBe(Math.fround(Number(text)));
   });
 
   it('are written so that they read back as the same float32, and shorter than the double would be', () => {
@@ -48,9 +49,8 @@ describe('numbers', () => {
       const text = encodeRecords({ rows: 1, columns: [{ kind: 'tensor', name: 'x', type: 'float32', shape: [list.length], values: list }] }, '.');
       const back = (JSON.parse(text) as [{ x: number[] }])[0].x;
       expect(Float32Array.from(back)).toEqual(list);
-      for (const written of text.slice(7, -3).split(',').slice(0, 500)) {
-        if (!written.endsWith('.0')) expect(written.replace(/e.*/, '').replace(/\D/g, '').replace(/^0+/, '').length, written).toBeLessThanOrEqual(9);
-      }
+      const fractions = text.slice(7, -3).split(',').slice(0, 500).filter((written) => !written.endsWith('.0'));
+      expect(fractions.filter((written) => written.replace(/e.*/, '').replace(/\D/g, '').replace(/^0+/, '').length > 9)).toEqual([]);
     }
     const some = Float32Array.of(0.99300325, 0.1, 1, -1.5, 1e-7, 3e10, 16777216, 0.0008533001, 1234567.5);
     expect(encodeDictionary({ rows: 9, columns: [{ kind: 'tensor', name: 'x', type: 'float32', shape: [], values: some }] })).toBe('{"x":[0.99300325,0.1,1.0,-1.5,1e-7,30000001024.0,16777216.0,0.0008533001,1234567.5]}');

@@ -59,13 +59,19 @@ export class JsonWriter {
 
   /** Elements `from .. to` with commas between them, each as `float32` writes it. */
   floats32(values: Float32Array, from: number, to: number): void {
+    const bytes = this.#bytes;
+    let at = this.#at;
     for (let i = from; i < to; i++) {
-      const bytes = this.#bytes;
-      if (i > from) bytes[this.#at++] = 44;
-      const at = putFloat32(bytes, this.#at, values[i]!);
-      if (at > 0) this.#at = at;
-      else this.float64(values[i]!, true);
+      if (i > from) bytes[at++] = 44;
+      const end = putFloat32(bytes, at, values[i]!);
+      if (end > 0) at = end;
+      else {
+        this.#at = at;
+        this.float64(values[i]!, true);
+        at = this.#at;
+      }
     }
+    this.#at = at;
   }
 
   /**
