@@ -46,6 +46,7 @@ export const PythonModelSchema = Type.Object({
   inputSchema: Type.Optional(Type.String({ description: 'Base64 of an Arrow schema message, where fields cannot express the schema.' })),
   outputSchema: Type.Optional(Type.String({ description: 'As inputSchema.' })),
   concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that the model works on at once; 1 by default.' })),
+  cpus: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Sets how many threads its libraries use; those of the engine by default.' })),
   memoryBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'Writable memory that its process may have.' })),
   env: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Set in the environment of its process.' })),
   options: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: "The upload's framework_config and the like, handed to the framework." })),

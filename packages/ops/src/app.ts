@@ -9,6 +9,7 @@ import { DeploymentService } from './domains/deployments/deployments.service.ts'
 import type { Domains } from './domains/domains.ts';
 import { IdentityService } from './domains/identity/identity.service.ts';
 import { openLogs } from './domains/logs/logs.service.ts';
+import { Environments } from './domains/environments/environments.service.ts';
 import { inspectInChild } from './domains/models/inspection.ts';
 import { ModelService } from './domains/models/models.service.ts';
 import { PipelineService } from './domains/pipelines/pipelines.service.ts';
@@ -72,7 +73,10 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const users = new UserService(db, access, clock);
     const identity = new IdentityService(db, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock });
     const workspaces = new WorkspaceService(db, access, users, clock);
+    const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python });
+    opened.push(() => environments.close());
     const models = new ModelService(db, blobs, access, {
+      environments, loadTimeoutMs: settings.modelLoadTimeout * 1000,
       inspect: inspectInChild(engine.inspect, settings.modelLoadTimeout * 1000), loadsAtOnce: settings.modelLoads, maxBytes: settings.maxUploadBytes, clock, log,
     });
     opened.push(() => models.close());

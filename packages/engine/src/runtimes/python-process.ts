@@ -53,7 +53,7 @@ const pass = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH', 'CUDA_VISIBLE_D
 
 /** What the process sees of the environment: nothing of ours but what programs need to start. */
 function environmentOf(start: PythonStart, work: string): Record<string, string> {
-  const threads = String(Math.max(1, Math.floor(start.threads)));
+  const threads = String(Math.max(1, Math.floor(start.python.cpus ?? start.threads)));
   return {
     ...Object.fromEntries(pass.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
     HOME: work, TMPDIR: work, PYTHONPATH: pythonRoot, PYTHONUNBUFFERED: '1', PYTHONNOUSERSITE: '1', PYTHONIOENCODING: 'utf-8:backslashreplace',

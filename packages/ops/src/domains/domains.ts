@@ -67,6 +67,10 @@ export interface ModelVersion {
   status: ModelStatus; reason: Reason | null;
   /** What the model itself declares, found when it was loaded once after the upload; null before. */
   inputs: Field[] | null; outputs: Field[] | null;
+  /** What engines run instead of the file: the ONNX model it was converted to. */
+  convertedSha256: string | null;
+  /** Hash of the Python environment that engines run the file in. */
+  environment: string | null;
   /** As the client sent it and reads it back: python version, requirements and the like. */
   conversion: Record<string, unknown>;
   createdAt: Date; updatedAt: Date; createdBy: string;

@@ -1,4 +1,4 @@
-import { DeploymentConfigSchema, PotorooError, type DeploymentConfig } from '@potoroo/contract';
+import { DeploymentConfigSchema, PotorooError, type DeploymentConfig, type PythonModel } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { EngineLimits } from '../../hosts/host.ts';
 
@@ -25,6 +25,23 @@ export function readConfig(config: unknown): Wish {
     replicas: replicas(engine),
     limits: { cpus: cpu ?? defaults.cpus, memory: memory ?? parseMemory(defaults.memory) ?? 0, gpus },
     arch: engine.arch,
+  };
+}
+
+/** What `sidekick_cpus`, `sidekick_memory` and `sidekick_env` say of one model, `key` being `<model name>-<model version id>`. @throws invalid_request */
+export function readSidekick(config: DeploymentConfig, key: string): Pick<PythonModel, 'cpus' | 'memoryBytes' | 'env'> {
+  const image = config.engineAux?.images?.[key] as { resources?: Record<'limits' | 'requests', Record<string, string | number> | undefined>; env?: unknown } | undefined;
+  if (image === undefined) return {};
+  const { limits = {}, requests = {} } = image.resources ?? { limits: {}, requests: {} };
+  const field = `engineAux.images.${key}`;
+  const cpu = cpus(`${field}.resources.limits.cpu`, limits['cpu']) ?? cpus(`${field}.resources.requests.cpu`, requests['cpu']);
+  const memory = bytes(`${field}.resources.limits.memory`, limits['memory']) ?? bytes(`${field}.resources.requests.memory`, requests['memory']);
+  const env = (Array.isArray(image.env) ? image.env : []) as { name?: unknown; value?: unknown }[];
+  const wrong = env.find((e) => typeof e?.name !== 'string' || typeof e.value !== 'string' || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(e.name));
+  if (wrong !== undefined) throw bad(`${field}.env`, wrong, 'entries with a name and a value, both texts');
+  return {
+    ...(cpu !== undefined && { cpus: cpu }), ...(memory !== undefined && { memoryBytes: memory }),
+    ...(env.length > 0 && { env: Object.fromEntries(env.map((e) => [e.name, e.value])) as Record<string, string> }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig } from '@potoroo/contract';
+import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Field } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Host } from '../../hosts/host.ts';
 import type { Database } from '../../storage/database.ts';
@@ -11,7 +11,8 @@ import { notFound, type Access, type Right } from '../access.ts';
 import type { Actor, Deployment, Deployments, DeploymentStatus, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { openBundles } from './bundle.ts';
 import { checkChain } from './chain.ts';
-import { readConfig } from './config.ts';
+import { optionsOf } from '../models/python-loads.ts';
+import { readConfig, readSidekick } from './config.ts';
 import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
 import { defaultBounds, type Bounds } from './plan.ts';
 import { bundleOf, Reconciler, type ReconcilerParts } from './reconciler.ts';
@@ -197,13 +198,16 @@ export class DeploymentService implements Deployments {
     const refs = modelsOf(version.steps);
     const found = new Map<string, { version: ModelVersion; model: BundleModel }>();
     for (const ref of refs) {
-      if (!found.has(ref.version)) found.set(ref.version, await this.#model(actor, ref));
+      if (!found.has(ref.version)) found.set(ref.version, await this.#model(actor, ref, config));
     }
     const models = [...found.values()];
     const links = refs.flatMap((ref) => found.get(ref.version) ?? []);
-    checkChain(links.map(({ version: { name, inputs, outputs }, model }) => ({
-      name, outputs, inputs: inputs?.map((field, i) => ({ ...field, name: model.config.tensorFields?.[i] ?? field.name })) ?? null,
-    })));
+    checkChain(links.map(({ version: { name, inputs, outputs }, model: { config: own, python } }) => {
+      // A model that Python runs may get its schemas after its upload, and need not have any.
+      const declared = (fields: Field[] | null, later: Field[] | undefined): Field[] | null => (python === undefined ? fields : (later ?? (fields?.length === 0 ? null : fields)));
+      const takes = declared(inputs, own.inputSchema);
+      return { name, outputs: declared(outputs, own.outputSchema), inputs: takes?.map((field, i) => ({ ...field, name: own.tensorFields?.[i] ?? field.name })) ?? null };
+    }));
     const bundle = {
       format: 1 as const,
       pipeline: { id: pipeline.id, name: pipeline.name, version: version.version, versionId: version.id, workspaceId: pipeline.workspaceId, deploymentId: 0 },
@@ -214,16 +218,19 @@ export class DeploymentService implements Deployments {
     return { revision, replicas, bundle, limits, archs: arch === undefined ? [...new Set(models.map((m) => m.version.arch))] : [arch] };
   }
 
-  async #model(actor: Actor, ref: { name: string; version: string }): Promise<{ version: ModelVersion; model: BundleModel }> {
+  async #model(actor: Actor, ref: { name: string; version: string }, deployment: DeploymentConfig): Promise<{ version: ModelVersion; model: BundleModel }> {
     const version = await this.#parts.models.versionByName(actor, ref.name, ref.version);
     if (version.status !== 'ready') {
       throw new PotorooError('model_not_ready', `Model ${version.name} (${version.version}) is ${version.status}${version.reason === null ? '' : `: ${version.reason.message}`}${version.status === 'error' ? ' Use another version.' : ' Deploy once it is ready.'}`);
     }
     const { tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema, id: configId } = await this.#parts.models.config(actor, version.id);
-    const { id, name, sha256, framework, fileName } = version;
+    const { id, name, fileName, environment } = version;
+    const sha256 = version.convertedSha256 ?? version.sha256;
+    const framework = version.convertedSha256 === null ? version.framework : 'onnx';
+    const python = environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...readSidekick(deployment, `${name}-${id}`) };
     // Undefined properties vanish in JSON, so that the same config gives the same revision.
     const config = JSON.parse(JSON.stringify({ tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema })) as BundleModel['config'];
-    return { version, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config } };
+    return { version, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config, ...(python && { python }) } };
   }
 
   /** Id of the deployment; null when it was changed by somebody else in between. */

@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { errorCodes, FieldSchema, type ErrorCode, type Field, type Reason } from '@potoroo/contract';
+import { errorCodes, FieldSchema, type ErrorCode, type Field, type ModelConfig, type PythonModel, type Reason } from '@potoroo/contract';
 
 export type Finding = { ok: true; inputs: Field[]; outputs: Field[]; log: string[] } | { ok: false; reason: Reason; log: string[] };
 /** Loads a model file once, somewhere it can do no harm, and says what it is. Never throws. */
-export type Inspect = (file: string, framework: string, signal: AbortSignal) => Promise<Finding>;
+export type Inspect = (file: string, framework: string, signal: AbortSignal, python?: InspectPython) => Promise<Finding>;
+/** What a model that runs in a Python process needs beside its file. */
+export interface InspectPython extends Pick<ModelConfig, 'inputSchema' | 'outputSchema'> { python: PythonModel; fileName: string }
 
 /** What the child prints as its last line. */
 const AnswerSchema = Type.Union([
@@ -23,8 +25,8 @@ const lastLines = 20;
  * this process' environment but what a program needs to start, and is killed when it takes too long.
  */
 export function inspectInChild(program: string, timeoutMs: number): Inspect {
-  return async (file, framework, signal) => {
-    const child = spawn(process.execPath, [program, '--file', file, '--framework', framework], {
+  return async (file, framework, signal, python) => {
+    const child = spawn(process.execPath, [program, '--file', file, '--framework', framework, ...(python === undefined ? [] : ['--python', JSON.stringify(python)])], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: Object.fromEntries(['PATH', 'HOME', 'TMPDIR', 'LANG'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
     });

@@ -1,11 +1,16 @@
 import type { Logger } from '../../log.ts';
 import type { Blobs } from '../../storage/blobs.ts';
+import type { ModelStatus, ModelVersion } from '../domains.ts';
 import type { Inspect } from './inspection.ts';
+import type { Environments } from '../environments/environments.service.ts';
 import type { ModelStore } from './models.store.ts';
+import { loadWithPython, type Loaded } from './python-loads.ts';
 
 export interface LoadQueueOptions {
   readonly store: ModelStore; readonly blobs: Blobs; readonly inspect: Inspect; readonly atOnce: number;
   readonly clock: () => number; readonly log: Logger;
+  /** Makes the environments of models that Python loads; without it only ONNX models load. */
+  readonly environments?: Environments | undefined; readonly loadTimeoutMs?: number;
 }
 
 /** Test-loads uploaded model versions, a few at a time, and writes down what came of it. */
@@ -32,6 +37,10 @@ export class LoadQueue {
     return job;
   }
 
+  get busy(): boolean {
+    return this.#jobs.size > 0;
+  }
+
   /** Ends the loads under way; their versions stay undecided and are taken up at the next start. */
   async close(): Promise<void> {
     this.#stopped.abort();
@@ -51,19 +60,36 @@ export class LoadQueue {
   }
 
   async #decide(versionId: number): Promise<void> {
-    const { store, blobs, inspect, clock } = this.#options;
+    const { store, clock } = this.#options;
     const version = await store.version(versionId);
     if (version === undefined) return;
-    const say = (texts: readonly string[]) => store.log(versionId, texts.map((text) => `${new Date(clock()).toISOString()} stdout F ${text}`));
-    await store.decide(versionId, { status: 'attempting_load_native' }, clock());
-    await say([`Loading ${version.fileName} (${version.size} bytes, sha256 ${version.sha256}) as ${version.framework}.`]);
-    const finding = (await blobs.has(version.sha256))
-      ? await inspect(blobs.path(version.sha256), version.framework, this.#stopped.signal)
-      : { ok: false as const, log: [], reason: { code: 'model_invalid', message: 'The file is missing from the store; upload it again.' } };
-    if (this.#stopped.signal.aborted) return;
-    await say(finding.log);
-    await say([finding.ok ? 'The model is ready.' : finding.reason.message]);
+    // Lines are written in their order, one after the other; a load says more than its caller waits for.
+    let written: Promise<void> = Promise.resolve();
+    const say = (text: string): void => {
+      const line = `${new Date(clock()).toISOString()} stdout F ${text}`;
+      written = written.then(() => store.log(versionId, [line]));
+    };
+    say(`Loading ${version.fileName} (${version.size} bytes, sha256 ${version.sha256}) as ${version.framework}.`);
+    const loaded = await this.#load(version, say);
+    if (this.#stopped.signal.aborted) return written.catch(() => {});
+    say(loaded.ok ? 'The model is ready.' : loaded.reason.message);
+    await written;
     if ((await store.version(versionId)) === undefined) return;
-    await store.decide(versionId, finding.ok ? { status: 'ready', inputs: finding.inputs, outputs: finding.outputs } : { status: 'error', reason: finding.reason }, clock());
+    await store.decide(versionId, loaded.ok ? { ...loaded, status: 'ready' } : { status: 'error', reason: loaded.reason }, clock());
+  }
+
+  async #load(version: ModelVersion, say: (text: string) => void): Promise<Loaded> {
+    const { store, blobs, inspect, environments, clock, loadTimeoutMs = 600_000 } = this.#options;
+    const status = (next: ModelStatus): Promise<void> => store.decide(version.id, { status: next }, clock());
+    if (!(await blobs.has(version.sha256))) return { ok: false, reason: { code: 'model_invalid', message: 'The file is missing from the store; upload it again.' } };
+    if (version.framework !== 'onnx' && environments !== undefined) {
+      const config = (await store.config({ modelVersionId: version.id })) ?? {};
+      return loadWithPython({ environments, blobs, inspect, timeoutMs: loadTimeoutMs }, version, config, { status, say, signal: this.#stopped.signal });
+    }
+    await status('attempting_load_native');
+    const finding = await inspect(blobs.path(version.sha256), version.framework, this.#stopped.signal);
+    for (const line of finding.log) say(line);
+    if (!finding.ok) return finding;
+    return { ok: true, inputs: finding.inputs, outputs: finding.outputs, runtime: 'onnx', convertedSha256: null, environment: null };
   }
 }

@@ -11,6 +11,7 @@ import { json } from '../../storage/values.ts';
 import type { Logger } from '../../log.ts';
 import { notFound, type Access, type Right } from '../access.ts';
 import type { Actor, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput } from '../domains.ts';
+import type { Environments } from '../environments/environments.service.ts';
 import type { Inspect } from './inspection.ts';
 import { LoadQueue } from './load-queue.ts';
 import { ModelStore } from './models.store.ts';
@@ -21,6 +22,9 @@ export interface ModelOptions {
   readonly maxBytes: number;
   readonly clock: () => number;
   readonly log: Logger;
+  /** Makes the environments of models that Python loads; without it only ONNX models are taken. */
+  readonly environments?: Environments;
+  readonly loadTimeoutMs?: number;
 }
 
 /** How long an upload waits for the test load before it answers with a status that is not decided yet. */
@@ -46,8 +50,10 @@ export class ModelService implements Models {
     for (const id of await this.#store.undecided()) void this.#loads.load(id);
   }
 
-  /** Removes files that no model version refers to: left by uploads that were cut short and by removed versions. */
-  sweep(): Promise<number> {
+  /** Removes files and environments that no model version refers to: left by uploads that were cut short and by removed versions. */
+  async sweep(): Promise<number> {
+    // What a load has just made is written down when it is over.
+    if (!this.#loads.busy) await this.#options.environments?.collect(() => this.#store.environments());
     return this.#blobs.sweep((sha256) => this.#store.uses(sha256), this.#options.clock());
   }
 
@@ -59,7 +65,7 @@ export class ModelService implements Models {
     await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
     await this.#requireWorkspace(input.workspaceId);
     const name = checkName('model', input.name);
-    checkFile(input);
+    checkFile(input, await this.#frameworks());
     const blob = await this.#blobs.put(input.content, this.#options.maxBytes);
     if (blob.size === 0) throw new PotorooError('model_invalid', 'The file is empty; upload the model file itself.');
     const { framework, fileName, arch = 'x86', accel = 'none', visibility = 'private', conversion = {} } = input;
@@ -160,14 +166,20 @@ export class ModelService implements Models {
     return version;
   }
 
+  /** ONNX, and what Python serves where there is a Python. */
+  async #frameworks(): Promise<string[]> {
+    const catalog = await this.#options.environments?.catalog().catch(() => undefined);
+    return [...frameworks, ...Object.keys(catalog?.frameworks ?? {})];
+  }
+
   async #requireWorkspace(id: number): Promise<void> {
     if (!(await this.#store.workspaceExists(id))) throw notFound('workspace_not_found', id);
   }
 }
 
-function checkFile({ framework, fileName }: UploadInput): void {
-  if (!(frameworks as readonly string[]).includes(framework)) {
-    throw new PotorooError('framework_unsupported', `framework ${JSON.stringify(framework.slice(0, 80))} cannot be run here: use ${frameworks.join(', ')}.`, { fields: [{ field: 'framework', message: `one of ${frameworks.join(', ')}` }] });
+function checkFile({ framework, fileName }: UploadInput, known: readonly string[]): void {
+  if (!known.includes(framework)) {
+    throw new PotorooError('framework_unsupported', `framework ${JSON.stringify(framework.slice(0, 80))} cannot be run here: use ${known.join(', ')}.`, { fields: [{ field: 'framework', message: `one of ${known.join(', ')}` }] });
   }
   if (!/^[^/\\\x00-\x1f\x7f]{1,255}$/.test(fileName) || fileName === '.' || fileName === '..') {
     throw new PotorooError('invalid_request', `fileName ${JSON.stringify(fileName.slice(0, 80))} is not allowed: use 1 to 255 printable characters without slashes.`, { fields: [{ field: 'fileName', message: 'no slashes, 1 to 255 characters' }] });

@@ -10,16 +10,16 @@ interface ModelTable { id: Generated<number>; workspaceId: number; name: string;
 interface ModelVersionTable {
   id: Generated<number>; modelId: number; version: string; sha256: string; size: number; fileName: string; framework: string; runtime: string;
   arch: Architecture; accel: Accelerator; visibility: 'private' | 'public'; status: ModelStatus; reason: Json | null;
-  inputs: Json | null; outputs: Json | null; conversion: Json; createdAt: Time; updatedAt: Time; createdBy: string;
+  inputs: Json | null; outputs: Json | null; convertedSha256: string | null; environment: string | null; conversion: Json; createdAt: Time; updatedAt: Time; createdBy: string;
 }
 interface ModelConfigTable { id: Generated<number>; modelVersionId: number; config: Json; extra: Json; createdAt: Time }
 interface ModelUploadLogTable { id: Generated<number>; modelVersionId: number; line: string }
 export interface ModelTables { models: ModelTable; modelVersions: ModelVersionTable; modelConfigs: ModelConfigTable; modelUploadLog: ModelUploadLogTable }
 
 type VersionRow = Selectable<ModelVersionTable> & { name: string; workspaceId: number };
-export type NewVersion = Omit<Selectable<ModelVersionTable>, 'id' | 'modelId' | 'version' | 'status' | 'reason' | 'inputs' | 'outputs' | 'updatedAt'>;
+export type NewVersion = Omit<Selectable<ModelVersionTable>, 'id' | 'modelId' | 'version' | 'status' | 'reason' | 'inputs' | 'outputs' | 'convertedSha256' | 'environment' | 'updatedAt'>;
 type IdQuery = ReturnType<Access['workspacesOf']>;
-interface Outcome { status: ModelStatus; reason?: Reason | null; inputs?: Field[]; outputs?: Field[] }
+interface Outcome { status: ModelStatus; reason?: Reason | null; inputs?: Field[]; outputs?: Field[]; runtime?: string; convertedSha256?: string | null; environment?: string | null }
 
 export class ModelStore {
   readonly #db: Kysely<Database>;
@@ -40,7 +40,7 @@ export class ModelStore {
       const newest = (await inTx.versionsOf([model.id], 1))[0];
       if (newest !== undefined && same(newest)) return { version: newest, added: false };
       const { id } = await tx.insertInto('modelVersions')
-        .values({ ...values, modelId: model.id, version, status: 'pending_load_native', reason: null, inputs: null, outputs: null, updatedAt: now })
+        .values({ ...values, modelId: model.id, version, status: 'pending_load_native', reason: null, inputs: null, outputs: null, convertedSha256: null, environment: null, updatedAt: now })
         .returning('id').executeTakeFirstOrThrow();
       if (config !== undefined) await inTx.addConfig(id, config, {}, now);
       return { version: (await inTx.version(id)) as ModelVersion, added: true };
@@ -112,6 +112,7 @@ export class ModelStore {
   async decide(id: number, outcome: Outcome, now: Time): Promise<void> {
     await this.#db.updateTable('modelVersions').set({
       status: outcome.status, updatedAt: now, reason: outcome.reason ? json(outcome.reason) : null,
+      ...(outcome.runtime === undefined ? {} : { runtime: outcome.runtime, convertedSha256: outcome.convertedSha256 ?? null, environment: outcome.environment ?? null }),
       ...(outcome.inputs === undefined ? {} : { inputs: json(outcome.inputs) }),
       ...(outcome.outputs === undefined ? {} : { outputs: json(outcome.outputs) }),
     }).where('id', '=', id).execute();
@@ -151,8 +152,14 @@ export class ModelStore {
     return (await this.#db.selectFrom('workspaces').select('id').where('id', '=', id).executeTakeFirst()) !== undefined;
   }
 
+  /** Hashes of the Python environments that model versions run in. */
+  async environments(): Promise<ReadonlySet<string>> {
+    const rows = await this.#db.selectFrom('modelVersions').select('environment').distinct().where('environment', 'is not', null).execute();
+    return new Set(rows.map((row) => row.environment as string));
+  }
+
   async uses(sha256: string): Promise<boolean> {
-    return (await this.#db.selectFrom('modelVersions').select('id').where('sha256', '=', sha256).limit(1).executeTakeFirst()) !== undefined;
+    return (await this.#db.selectFrom('modelVersions').select('id').where(({ or, eb }) => or([eb('sha256', '=', sha256), eb('convertedSha256', '=', sha256)])).limit(1).executeTakeFirst()) !== undefined;
   }
 }
 

@@ -4,8 +4,10 @@ import { workspaces } from './0002_workspaces.ts';
 import { models } from './0003_models.ts';
 import { pipelines } from './0004_pipelines.ts';
 import { idempotency } from './0007_idempotency.ts';
+import { logs } from './0010_logs.ts';
 import { tagsAndConnections } from './0030_tags_connections.ts';
 import { deployments } from './0020_deployments.ts';
+import { modelExecution } from './0031_model_execution.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -13,8 +15,9 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0002_workspaces': workspaces,
   '0003_models': models,
   '0004_pipelines': pipelines,
-  // 0005 deployments, 0006 logs
   '0007_idempotency': idempotency,
+  '0010_logs': logs,
   '0020_deployments': deployments,
   '0030_tags_connections': tagsAndConnections,
+  '0031_model_execution': modelExecution,
 };
