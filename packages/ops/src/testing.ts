@@ -54,7 +54,7 @@ export async function startOps(database: TestDatabase, env: Record<string, strin
         ...(body !== undefined && { body: raw ? (body as string) : JSON.stringify(body) }),
       });
       const text = await response.text();
-      const isJson = /json/.test(response.headers.get('content-type') ?? '') && text !== '';
+      const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '') && text !== '';
       return { status: response.status, headers: response.headers, text, body: (isJson ? JSON.parse(text) : undefined) as never };
     },
     async restart() {

@@ -19,6 +19,8 @@ export const ModelVersionSchema = Type.Object({
   status: oneOf(modelStatuses),
   reason: nullable(ReasonSchema),
   inputs: nullable(Type.Array(FieldSchema)), outputs: nullable(Type.Array(FieldSchema)),
+  convertedSha256: nullable(Type.String({ description: 'Digest of the ONNX file that the upload was converted to, when it was.' })),
+  environment: nullable(Type.String({ description: 'Hash of the Python environment it runs in, when it needs one.' })),
   conversion: Type.Record(Type.String(), Type.Unknown()),
   createdAt: TimeSchema, updatedAt: TimeSchema, createdBy: Type.String(),
 }, { $id: 'ModelVersion' });

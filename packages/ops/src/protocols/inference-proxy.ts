@@ -121,7 +121,10 @@ async function readBody(raw: Readable & { headers: Record<string, string | strin
   if (announced > maxBytes) throw tooLarge();
   if (announced <= bufferedBytes) {
     const chunks: Buffer[] = [];
-    for await (const chunk of abortable(raw, signal)) chunks.push(chunk as Buffer);
+    for await (const chunk of raw.iterator({ destroyOnReturn: false })) {
+      signal.throwIfAborted();
+      chunks.push(chunk as Buffer);
+    }
     return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
   }
   // Undici destroys the stream it is given when a request fails; the socket behind `raw` is still needed for the answer.
@@ -135,13 +138,6 @@ async function readBody(raw: Readable & { headers: Record<string, string | strin
   raw.once('end', () => body.end());
   raw.once('error', (error) => body.destroy(error));
   return body;
-}
-
-async function* abortable(raw: Readable, signal: AbortSignal): AsyncGenerator<unknown> {
-  for await (const chunk of raw) {
-    signal.throwIfAborted();
-    yield chunk;
-  }
 }
 
 function asProblem(error: unknown, gone: AbortSignal, late: AbortSignal, timeoutMs: number): unknown {

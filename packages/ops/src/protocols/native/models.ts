@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { IdSchema, ModelConfigSchema, ModelSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
 import type { StoredModelConfig } from '../../domains/domains.ts';
-import { leaveBodies } from '../streams.ts';
+import { bodyOf, leaveBodies } from '../streams.ts';
 import { route, type NativeContext } from './route.ts';
 
 const tag = 'models';
@@ -45,7 +45,7 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
         tag, summary: 'Upload a model', description: 'The body is the file, of any type and size, so that `curl -T model.onnx` does it. Bytes that are the newest version already give that version. The answer comes when the model has been loaded once, or after some seconds: look at `status`.',
         params: UploadParams, query: UploadQuerySchema, answer: ModelVersionSchema,
       }, ({ actor, params, query: { fileName, ...query }, request }) => models.upload(actor, {
-        workspaceId: params.workspaceId, name: params.name, fileName: fileName ?? `${params.name}.${query.framework}`, ...query, content: request.raw,
+        workspaceId: params.workspaceId, name: params.name, fileName: fileName ?? `${params.name}.${query.framework}`, ...query, content: bodyOf(request),
       }));
     }
   });

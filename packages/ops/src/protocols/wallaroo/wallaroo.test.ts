@@ -159,7 +159,7 @@ describe('a GraphQL document', () => {
     ['with an id beyond what JSON keeps', '{ workspace_by_pk(id: 9223372036854775807) { id } }', /bigint/],
     ['that nests without end', `{ workspace_by_pk(id: 1) ${'{ pipelines { workspace '.repeat(20)} { id } ${'} } '.repeat(20)} }`, /deeper than/],
     ['that asks for everything at once', `{ ${Array.from({ length: 2000 }, (_, i) => `a${i}: workspace_by_pk(id: 1) { id }`).join(' ')} }`, /fields|tokens/],
-    ['that names one field over and over', `{ workspace_by_pk(id: 1) { ${'id '.repeat(990)} } __typename @skip(if: 5) }`, /Boolean/],
+    ['that names one field over and over', `{ workspace_by_pk(id: 1) { ${'id '.repeat(990)} } }`, /aborted/],
     ['that introspects in circles', `{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }`, /introspection depth/i],
     ['with two operations', 'query a { tag { id } } query b { tag { id } }', /one at a time/],
     ['with a subscription', 'subscription { tag { id } }', /subscription/i],
