@@ -7,6 +7,7 @@ export { decodeLoose } from './json/loose.ts';
 export { encodeRecords, encodeRecordsBytes, encodeDictionary } from './json/encode.ts';
 export { decodeArrow, decodeArrowSchema } from './arrow/read.ts';
 export { encodeArrowFile, encodeArrowStream, encodeArrowSchema, arrowSchemaMessage, arrowBatchMessage, type ArrowOptions } from './arrow/write.ts';
+export { arrowSpans, type ArrowSpan } from './arrow/walk.ts';
 export { decodeV2, encodeV2, v2Datatype, type V2Answer, type V2Request } from './v2.ts';
 export { compileValidation, type Validation } from './expressions/compile.ts';
 export { halfToNumber } from './float16.ts';

@@ -14,10 +14,11 @@ import type { PipelineTables } from '../domains/pipelines/pipelines.store.ts';
 import type { DeploymentTables } from '../domains/deployments/deployments.store.ts';
 import type { TagTables } from '../domains/tags/tags.store.ts';
 import type { ConnectionTables } from '../domains/connections/connections.store.ts';
+import type { LogTables } from '../domains/logs/logs.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, IdempotencyTables {}
+export interface Database extends IdentityTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, LogTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {

@@ -1,0 +1,164 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromSystemError, PotorooError } from '@potoroo/contract';
+import type { Kysely } from 'kysely';
+import type { Database } from '../../storage/database.ts';
+import { fromDatabaseError, isForeignKeyViolation, isUniqueViolation } from '../../storage/errors.ts';
+import { notFound } from '../access.ts';
+import type { Actor, LogPage, LogQuery, Logs, Pipelines } from '../domains.ts';
+import { LogStore, type PartitionRow } from './logs.store.ts';
+import { readPage } from './page.ts';
+import { LogPartition, type PartitionContext } from './partition.ts';
+import { SegmentReader } from './segment.ts';
+import { spoolPieces } from './spool-files.ts';
+
+export interface LogParts {
+  readonly db: Kysely<Database>;
+  readonly pipelines: Pick<Pipelines, 'get'>;
+  /** Where the segments lie; nobody else writes there. */
+  readonly folder: string;
+  readonly clock: () => number;
+  /** What went wrong in the background. */
+  readonly onError: (error: unknown, context: Record<string, unknown>) => void;
+}
+
+/** Partitions whose file is kept open for their next rows. */
+const maxOpen = 64;
+
+/** Opens the log store; files that the manifest does not know, left by a crash, are removed. */
+export async function openLogs(parts: LogParts): Promise<LogService> {
+  const { folder } = parts;
+  const store = new LogStore(parts.db);
+  try {
+    await mkdir(folder, { recursive: true });
+    const known = new Set(await store.files());
+    for (const pipeline of await readdir(folder)) {
+      for (const name of await readdir(join(folder, pipeline))) {
+        if (!known.has(`${pipeline}/${name}`)) await rm(join(folder, pipeline, name));
+      }
+    }
+  } catch (error) {
+    throw fromDatabaseError(error);
+  }
+  return new LogService(parts, { store, folder, reader: new SegmentReader() });
+}
+
+/** The inference log of every pipeline: rows come from engines' spools, lie in Arrow segments and are read in pages. */
+export class LogService implements Logs {
+  readonly #parts: LogParts;
+  readonly #context: PartitionContext;
+  /** Least recently used first. */
+  readonly #open = new Map<string, LogPartition>();
+  /** The last task of each partition: one at a time writes. */
+  readonly #tasks = new Map<string, Promise<unknown>>();
+
+  constructor(parts: LogParts, context: PartitionContext) {
+    this.#parts = parts;
+    this.#context = context;
+  }
+
+  async ingest(deploymentId: number, partition: string, frames: Uint8Array): Promise<number> {
+    return this.#take(await this.#pipelineOf(deploymentId), partition, frames);
+  }
+
+  /**
+   * Takes in what engines that are gone left in a spool folder, as if they had shipped it. A file's damaged end is reported and left
+   * out: no inference was answered for what is in it.
+   * @throws deployment_not_found, storage_full, storage_read_only
+   */
+  async adopt(folder: string, owner: { readonly deploymentId: number }): Promise<void> {
+    const pipelineId = await this.#pipelineOf(owner.deploymentId);
+    const partitions = new Set<string>();
+    for await (const piece of spoolPieces(folder)) {
+      if (piece.torn !== undefined) this.#parts.onError(new PotorooError('malformed_body', `The spool file ${piece.file} has a damaged end, which is left out. ${piece.torn}`), { partition: piece.partition });
+      if (piece.frames.length === 0) continue;
+      partitions.add(piece.partition);
+      await this.#take(pipelineId, piece.partition, piece.frames);
+    }
+    for (const name of partitions) await this.#write(pipelineId, name, (partition) => partition.seal());
+  }
+
+  async read(actor: Actor, query: LogQuery): Promise<LogPage> {
+    await this.#parts.pipelines.get(actor, query.pipelineId);
+    return readPage(this.#context, query, this.#parts.onError);
+  }
+
+  async partitions(actor: Actor, pipelineId: number): Promise<Record<string, { start: number; end: number }>> {
+    await this.#parts.pipelines.get(actor, pipelineId);
+    return Object.fromEntries((await this.#context.store.partitions(pipelineId)).map(({ name, start, end }) => [name, { start, end }]));
+  }
+
+  async close(): Promise<void> {
+    while (this.#tasks.size > 0) await Promise.allSettled(this.#tasks.values());
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.all(open.map((partition) => partition.close()));
+  }
+
+  async #pipelineOf(deploymentId: number): Promise<number> {
+    const pipelineId = await this.#context.store.pipelineOf(deploymentId);
+    if (pipelineId === undefined) throw notFound('deployment_not_found', deploymentId);
+    return pipelineId;
+  }
+
+  async #take(pipelineId: number, name: string, frames: Uint8Array): Promise<number> {
+    const next = await this.#write(pipelineId, name, async (partition) => {
+      const from = partition.next;
+      const stopped = await partition.append(frames);
+      // What came before the bad frame is good, and is not asked for again.
+      if (stopped !== undefined && partition.next === from) throw stopped;
+      await partition.commit(from);
+      return partition.next;
+    });
+    // The engine does not wait for that.
+    this.#write(pipelineId, name, (partition) => partition.compact()).catch((error: unknown) => this.#parts.onError(error, { doing: 'compacting a log segment', pipelineId, partition: name }));
+    return next;
+  }
+
+  /** Runs one task on a partition after those before it. A task that fails leaves it as the manifest has it. */
+  #write<T>(pipelineId: number, name: string, task: (partition: LogPartition) => Promise<T>): Promise<T> {
+    const key = `${pipelineId}/${name}`;
+    const run = (this.#tasks.get(key) ?? Promise.resolve()).then(async () => {
+      const partition = this.#open.get(key) ?? await LogPartition.open(this.#context, await this.#partition(pipelineId, name));
+      this.#open.delete(key);
+      try {
+        const result = await task(partition);
+        this.#open.set(key, partition);
+        await this.#closeIdle();
+        return result;
+      } catch (error) {
+        await partition.close();
+        throw error instanceof Error && 'syscall' in error ? fromSystemError(error, 'Writing the inference log') : fromDatabaseError(error);
+      }
+    });
+    const settled = run.then(() => {}, () => {}).finally(() => {
+      if (this.#tasks.get(key) === settled) this.#tasks.delete(key);
+    });
+    this.#tasks.set(key, settled);
+    return run;
+  }
+
+  async #closeIdle(): Promise<void> {
+    for (const [key, partition] of this.#open) {
+      if (this.#open.size <= maxOpen) return;
+      if (this.#tasks.has(key)) continue;
+      this.#open.delete(key);
+      await partition.close();
+    }
+  }
+
+  async #partition(pipelineId: number, name: string): Promise<PartitionRow> {
+    if (!/^[^\x00-\x1f\x7f]{1,256}$/u.test(name)) throw new PotorooError('invalid_name', `The partition name ${JSON.stringify(name.slice(0, 80))} is not allowed: use 1 to 256 printable characters.`);
+    const { store } = this.#context;
+    const known = await store.partition(pipelineId, name);
+    if (known !== undefined) return known;
+    try {
+      return await store.addPartition(pipelineId, name, this.#parts.clock());
+    } catch (error) {
+      if (isForeignKeyViolation(error)) throw notFound('pipeline_not_found', pipelineId);
+      const other = isUniqueViolation(error) ? await store.partition(pipelineId, name) : undefined;
+      if (other === undefined) throw error;
+      return other;
+    }
+  }
+}

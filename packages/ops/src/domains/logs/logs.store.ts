@@ -1,0 +1,110 @@
+import type { Generated, Kysely } from 'kysely';
+import type { LogSchema } from '@potoroo/batch/frames';
+import type { Database } from '../../storage/database.ts';
+import { flag, json, parsed, type Flag, type Json, type Time } from '../../storage/values.ts';
+
+/** `next` is the offset wanted next, `missing` how many rows below it never came. */
+interface LogPartitionTable { id: Generated<number>; pipelineId: number; name: string; next: number; missing: number; createdAt: Time }
+/** Rows `first .. first + rows` of a partition, without gaps, in the first `bytes` bytes of a file. The last one of a partition grows until it is sealed. */
+interface LogSegmentTable {
+  id: Generated<number>; partitionId: number; pipelineVersion: string; file: string; first: number; rows: number; bytes: number;
+  minTime: Time; maxTime: Time; sealed: Flag; schema: Json;
+}
+export interface LogTables { logPartitions: LogPartitionTable; logSegments: LogSegmentTable }
+
+export interface PartitionRow { readonly id: number; readonly pipelineId: number; readonly name: string; readonly next: number; readonly missing: number }
+export interface SegmentRow {
+  readonly id: number; readonly pipelineVersion: string; readonly file: string; readonly first: number; readonly rows: number; readonly bytes: number;
+  readonly minTime: Time; readonly maxTime: Time; readonly sealed: boolean; readonly schema: LogSchema;
+}
+export type NewSegment = Omit<SegmentRow, 'id'>;
+/** A segment as a list of what to read needs it: without its schema. */
+export interface SegmentSpan { readonly id: number; readonly partition: string; readonly file: string; readonly first: number; readonly rows: number; readonly bytes: number; readonly minTime: Time; readonly maxTime: Time }
+
+export interface SegmentFilter { pipelineVersion?: string | undefined; partition?: string | undefined; start?: Time | undefined; end?: Time | undefined }
+
+export class LogStore {
+  readonly #db: Kysely<Database>;
+  constructor(db: Kysely<Database>) {
+    this.#db = db;
+  }
+
+  async pipelineOf(deploymentId: number): Promise<number | undefined> {
+    const row = await this.#db.selectFrom('deployments').select('pipelineId').where('id', '=', deploymentId).executeTakeFirst();
+    return row?.pipelineId;
+  }
+
+  partition(pipelineId: number, name: string): Promise<PartitionRow | undefined> {
+    return this.#db.selectFrom('logPartitions').select(['id', 'pipelineId', 'name', 'next', 'missing'])
+      .where('pipelineId', '=', pipelineId).where('name', '=', name).executeTakeFirst();
+  }
+
+  /** @throws a foreign key violation when the pipeline is gone */
+  addPartition(pipelineId: number, name: string, now: Time): Promise<PartitionRow> {
+    return this.#db.insertInto('logPartitions').values({ pipelineId, name, next: 0, missing: 0, createdAt: now })
+      .returning(['id', 'pipelineId', 'name', 'next', 'missing']).executeTakeFirstOrThrow();
+  }
+
+  /** The segment that a partition's next rows go to; undefined when the last one is sealed. */
+  async openSegment(partitionId: number): Promise<SegmentRow | undefined> {
+    const row = await this.#db.selectFrom('logSegments').selectAll().where('partitionId', '=', partitionId).orderBy('first', 'desc').limit(1).executeTakeFirst();
+    if (row === undefined || row.sealed === 1) return undefined;
+    return { ...row, sealed: false, schema: parsed<LogSchema>(row.schema) };
+  }
+
+  /**
+   * Moves a partition on from `from` with the segments that its rows went to, all or nothing. Gives the ids of the segments.
+   * @throws Error when somebody else moved it: the rows are not in the log through this call
+   */
+  commit(partition: PartitionRow, from: number, segments: readonly (NewSegment & { id?: number })[]): Promise<number[]> {
+    return this.#db.transaction().execute(async (tx) => {
+      const { numUpdatedRows } = await tx.updateTable('logPartitions').set({ next: partition.next, missing: partition.missing })
+        .where('id', '=', partition.id).where('next', '=', from).executeTakeFirst();
+      if (numUpdatedRows !== 1n) throw new Error(`The log partition ${partition.name} was written by somebody else.`);
+      const ids: number[] = [];
+      for (const { id, sealed, schema, ...rest } of segments) {
+        const values = { ...rest, sealed: flag(sealed), schema: json(schema) };
+        if (id === undefined) ids.push((await tx.insertInto('logSegments').values({ ...values, partitionId: partition.id }).returning('id').executeTakeFirstOrThrow()).id);
+        else {
+          await tx.updateTable('logSegments').set(values).where('id', '=', id).execute();
+          ids.push(id);
+        }
+      }
+      return ids;
+    });
+  }
+
+  /** The same rows in another file, or the end of its growth. */
+  async replaceFile(id: number, file: { file: string; bytes: number; sealed: boolean }): Promise<void> {
+    await this.#db.updateTable('logSegments').set({ ...file, sealed: flag(file.sealed) }).where('id', '=', id).execute();
+  }
+
+  /** Segments that can have rows that the filter lets through; of each partition in row order. */
+  segments(pipelineId: number, filter: SegmentFilter): Promise<SegmentSpan[]> {
+    let query = this.#db.selectFrom('logSegments').innerJoin('logPartitions', 'logPartitions.id', 'logSegments.partitionId')
+      .select(['logSegments.id', 'logPartitions.name as partition', 'file', 'first', 'rows', 'bytes', 'minTime', 'maxTime'])
+      .where('pipelineId', '=', pipelineId).orderBy('logPartitions.name').orderBy('first');
+    if (filter.partition !== undefined) query = query.where('logPartitions.name', '=', filter.partition);
+    if (filter.pipelineVersion !== undefined) query = query.where('pipelineVersion', '=', filter.pipelineVersion);
+    if (filter.start !== undefined) query = query.where('maxTime', '>=', filter.start);
+    if (filter.end !== undefined) query = query.where('minTime', '<=', filter.end);
+    return query.execute();
+  }
+
+  async schemaOf(segmentId: number): Promise<LogSchema | undefined> {
+    const row = await this.#db.selectFrom('logSegments').select('schema').where('id', '=', segmentId).executeTakeFirst();
+    return row && parsed<LogSchema>(row.schema);
+  }
+
+  async partitions(pipelineId: number): Promise<{ name: string; start: number; end: number }[]> {
+    const rows = await this.#db.selectFrom('logPartitions').leftJoin('logSegments', 'logPartitions.id', 'logSegments.partitionId')
+      .select(({ fn }) => ['name', 'next as end', fn.min('first').as('start')])
+      .where('pipelineId', '=', pipelineId).groupBy(['logPartitions.id', 'name', 'next']).orderBy('name').execute();
+    return rows.map(({ name, start, end }) => ({ name, start: Number(start ?? end), end }));
+  }
+
+  /** All files that the manifest knows. */
+  async files(): Promise<string[]> {
+    return (await this.#db.selectFrom('logSegments').select('file').execute()).map((row) => row.file);
+  }
+}

@@ -1,0 +1,158 @@
+import { PotorooError } from '@potoroo/contract';
+import { concat, slice, type Batch, type Column } from '@potoroo/batch';
+import type { LogCursor, LogPage, LogQuery } from '../domains.ts';
+import type { SegmentSpan } from './logs.store.ts';
+import type { PartitionContext } from './partition.ts';
+import { PartitionStream, type Rows, type Window } from './stream.ts';
+
+/** A page ends at this many bytes of columns, or rows, whatever its limit; it always has at least one row if there is any. */
+export const pageBounds = { bytes: 4 * 1024 * 1024, rows: 50_000 } as const;
+const attempts = 5;
+/** Rows are views of what was read of their segment; when those hold on to this much, they are copied out. */
+const heldBytes = 32 * 1024 * 1024;
+
+/**
+ * One page of a pipeline's log. Rows of one partition keep their order; partitions are merged by the time of their rows, and by
+ * name where that is the same. Descending order is that order backwards.
+ */
+export async function readPage(context: PartitionContext, query: LogQuery, onError: (error: unknown, context: Record<string, unknown>) => void): Promise<LogPage> {
+  const window = windowOf(query);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await new PageReader(context, query, window).read();
+    } catch (error) {
+      // A segment that was rewritten after the manifest was read is asked for anew.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) {
+        if (error instanceof PotorooError) throw error;
+        onError(error, { doing: 'reading a log', pipelineId: query.pipelineId });
+        throw new PotorooError('internal', 'The log cannot be read: one of its segments is damaged or missing. The server log says which.', { cause: error });
+      }
+    }
+  }
+}
+
+function windowOf({ start, end, limit, cursor, order }: LogQuery): Window {
+  if (limit !== undefined && (!Number.isInteger(limit) || limit < 1)) throw new PotorooError('invalid_request', `limit ${limit} is not allowed: use a whole number from 1 on.`, { fields: [{ field: 'limit', message: '1 or more' }] });
+  for (const [field, time] of Object.entries({ start, end })) {
+    if (time !== undefined && Number.isNaN(time.getTime())) throw new PotorooError('invalid_request', `${field} is not a time.`, { fields: [{ field, message: 'a time' }] });
+  }
+  for (const [partition, offset] of Object.entries(cursor ?? {})) {
+    if (!Number.isSafeInteger(offset) || offset < 0) throw new PotorooError('invalid_cursor', `The cursor of partition ${JSON.stringify(partition.slice(0, 80))} is ${JSON.stringify(offset)}: use the \`next\` of the page before.`);
+  }
+  return { from: start === undefined ? -Infinity : start.getTime(), to: end === undefined ? Infinity : end.getTime(), backwards: order === 'desc' };
+}
+
+class PageReader {
+  readonly #context: PartitionContext;
+  readonly #query: LogQuery;
+  readonly #window: Window;
+  /** Runs of rows in order, and the same rows as batches. */
+  readonly #runs: Run[] = [];
+  #parts: Batch[] = [];
+  #last: Rows | undefined;
+  #held = 0;
+  #rows = 0;
+  #bytes = 0;
+
+  constructor(context: PartitionContext, query: LogQuery, window: Window) {
+    this.#context = context;
+    this.#query = query;
+    this.#window = window;
+  }
+
+  async read(): Promise<LogPage> {
+    const streams = await this.#streams();
+    const status = await this.#merge(streams);
+    return { batch: batchOf(this.#parts, this.#runs), status, next: status === 'All' ? null : cursorOf(streams, this.#window.backwards) };
+  }
+
+  async #streams(): Promise<PartitionStream[]> {
+    const { pipelineId, pipelineVersion, partition, start, end, cursor } = this.#query;
+    const spans = await this.#context.store.segments(pipelineId, { pipelineVersion, partition, start: start?.getTime(), end: end?.getTime() });
+    const byPartition = new Map<string, SegmentSpan[]>();
+    for (const span of spans) byPartition.set(span.partition, [...(byPartition.get(span.partition) ?? []), span]);
+    // Backwards, what is not in a cursor is newer than what it leads to, or has been read; forwards it is new.
+    return [...byPartition].map(([name, own]) => new PartitionStream(this.#context, name, own, this.#window, cursor === undefined ? undefined : cursor[name] ?? 0));
+  }
+
+  /** Takes rows in order until there are no more or the page is full. */
+  async #merge(streams: readonly PartitionStream[]): Promise<LogPage['status']> {
+    const { limit = Infinity } = this.#query;
+    for (;;) {
+      const best = await this.#best(streams);
+      if (best === undefined) return 'All';
+      const { stream, until } = best;
+      if (this.#rows >= limit) return 'RecordLimited';
+      if (this.#rows >= pageBounds.rows || this.#bytes >= pageBounds.bytes) return 'ByteLimited';
+      const room = Math.min(limit, pageBounds.rows) - this.#rows;
+      const rows = stream.take(room, pageBounds.bytes - this.#bytes, until, this.#last?.source.key);
+      if (rows === undefined) return 'SchemaChange';
+      this.#add(rows);
+    }
+  }
+
+  #add(rows: Rows): void {
+    const count = rows.to - rows.from;
+    this.#rows += count;
+    this.#bytes += rows.bytes;
+    this.#runs.push({ source: rows.source, rows: count });
+    if (rows.batch !== this.#last?.batch) this.#held += rows.batchBytes;
+    this.#last = rows;
+    this.#parts.push(slice(rows.batch, rows.from, rows.to));
+    if (this.#held < heldBytes || this.#parts.length === 1) return;
+    this.#parts = [concat(this.#parts)];
+    this.#held = this.#bytes;
+  }
+
+  /** The stream whose next row is next, and up to which other stream's row it may go on. Streams are opened only when it is their turn. */
+  async #best(streams: readonly PartitionStream[]): Promise<{ stream: PartitionStream; until: PartitionStream | undefined } | undefined> {
+    for (;;) {
+      let best: PartitionStream | undefined;
+      let second: PartitionStream | undefined;
+      for (const stream of streams) {
+        if (stream.done) continue;
+        if (best === undefined || stream.before(best)) {
+          second = best;
+          best = stream;
+        } else if (second === undefined || stream.before(second)) second = stream;
+      }
+      if (best === undefined) return undefined;
+      if (best.ready) return { stream: best, until: second };
+      await best.load();
+    }
+  }
+}
+
+function cursorOf(streams: readonly PartitionStream[], backwards: boolean): LogCursor {
+  return Object.fromEntries(streams.filter((stream) => !backwards || !stream.done).map((stream) => [stream.partition, stream.position]));
+}
+
+interface Run { readonly source: Rows['source']; readonly rows: number }
+
+function batchOf(parts: readonly Batch[], runs: readonly Run[]): Batch {
+  const { rows, columns } = concat(parts);
+  return { rows, columns: columns.flatMap((column) => described(column, runs)) };
+}
+
+/** What segments keep once is put back into every row. */
+function described(column: Column, runs: readonly Run[]): Column[] {
+  if (column.name === 'metadata.model') {
+    const { values } = column as { values: Int32Array };
+    const models = perRow(runs, ({ source }, row) => source.models[values[row]!]!);
+    return [text('metadata.last_model', models), text('metadata.pipeline_version', perRow(runs, ({ source }) => source.pipelineVersion))];
+  }
+  if (column.name === 'metadata.dropped') return [column, text('metadata.partition', perRow(runs, ({ source }) => source.partition))];
+  return [column];
+}
+
+function perRow(runs: readonly Run[], value: (run: Run, row: number) => Buffer): Buffer[] {
+  const values: Buffer[] = [];
+  for (const run of runs) for (let i = 0; i < run.rows; i += 1) values.push(value(run, values.length));
+  return values;
+}
+
+function text(name: string, parts: readonly Buffer[]): Column {
+  const offsets = new Int32Array(parts.length + 1);
+  for (const [i, part] of parts.entries()) offsets[i + 1] = offsets[i]! + part.length;
+  return { kind: 'tensor', name, type: 'string', shape: [], values: { offsets, bytes: Buffer.concat(parts) } };
+}
