@@ -31,13 +31,13 @@ function date(): string {
 }
 
 const starts = new Map<string, string>();
-/** Status line and content type: a few combinations, over and over. */
+/** Status line and content type of a good answer: a few texts, over and over. */
 function start(status: number, contentType: string): string {
-  const key = `${status}${contentType}`;
-  let text = starts.get(key);
+  if (status !== 200) return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: ${contentType}\r\n`;
+  let text = starts.get(contentType);
   if (text === undefined) {
-    text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: ${contentType}\r\n`;
-    starts.set(key, text);
+    text = `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\n`;
+    starts.set(contentType, text);
   }
   return text;
 }

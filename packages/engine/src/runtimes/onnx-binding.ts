@@ -82,8 +82,10 @@ const require = createRequire(import.meta.url);
  */
 function native(): Native | undefined {
   try {
-    (require('onnxruntime-common') as Public).env.logLevel = 'fatal'; // we report errors ourselves, to whom they concern
-    const found = require('onnxruntime-node/dist/binding.js') as Partial<Native>;
+    const path = require.resolve('onnxruntime-node/dist/binding.js');
+    const itsOwn = createRequire(path);
+    (itsOwn('onnxruntime-common') as Public).env.logLevel = 'fatal'; // we report errors ourselves, to whom they concern
+    const found = itsOwn(path) as Partial<Native>;
     const prototype = found.binding?.InferenceSession?.prototype as Partial<NativeSession> | undefined;
     if (typeof found.initOrt !== 'function' || typeof prototype?.loadModel !== 'function' || typeof prototype.run !== 'function') return undefined;
     found.initOrt();
