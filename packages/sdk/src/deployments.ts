@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { apiPrefix, isPotorooError, PotorooError, type ApiDeployment, type ApiDeploymentStatus } from '@potoroo/contract';
 import { listOf, type Calls } from './calls.ts';
 import { readEvents } from './events.ts';
-import { infer, type InferenceInput, type InferenceOutput, type InferOptions } from './inference.ts';
+import { inferAt, type Infer } from './inference.ts';
 import type { Pages } from './pages.ts';
 import { reasonError } from './problem.ts';
 import type { CallOptions } from './transport.ts';
@@ -18,10 +18,13 @@ export interface WaitOptions extends CallOptions {
 export class Deployment {
   readonly #calls: Calls;
   readonly info: ApiDeployment;
+  /** Takes rows as an array of records, an Arrow table or a batch. @throws PotorooError not_deployed, no_engine_ready, schema_mismatch and the others of inference data */
+  readonly infer: Infer;
 
   constructor(calls: Calls, info: ApiDeployment) {
     this.#calls = calls;
     this.info = info;
+    this.infer = inferAt(calls.transport, () => `${this.#path}/infer`);
   }
 
   get id(): number { return this.info.id; }
@@ -66,11 +69,6 @@ export class Deployment {
 
   waitUntilStopped(options: WaitOptions = {}): Promise<ApiDeploymentStatus> {
     return this.#wait(options, 'stopped', (status) => status.state === 'stopped');
-  }
-
-  /** Rows in the form that they came in: an array of rows, an Arrow table or a batch. */
-  infer<T extends InferenceInput>(input: T, options: InferOptions = {}): Promise<InferenceOutput<T>> {
-    return infer(this.#calls.transport, `${this.#path}/infer`, input, options);
   }
 
   /** Stops it: requests in progress are answered first. Returns as soon as it is wanted: see `waitUntilStopped()`. */

@@ -1,7 +1,7 @@
 export { Potoroo, Users, type PotorooOptions } from './client.ts';
 export { DeploymentConfigBuilder, type SidekickModel } from './deployment-config.ts';
 export { Deployment, Deployments, type WaitOptions } from './deployments.ts';
-export type { InferenceInput, InferenceOutput, InferenceRow, InferOptions } from './inference.ts';
+export type { Infer, InferenceInput, InferenceRow, InferOptions } from './inference.ts';
 export type { Rows } from './json.ts';
 export { Logs, type LogOptions, type LogPage, type LogRecord } from './logs.ts';
 export { Model, Models, ModelVersion, type UploadOptions } from './models.ts';

@@ -15,26 +15,38 @@ export interface InferOptions extends CallOptions {
 /** Columns `time`, `in.*`, `out.*`, `anomaly.count` and, when asked for, `metadata.*`, flat. */
 export type InferenceRow = Record<string, unknown>;
 export type InferenceInput = Rows | Table | Batch;
-export type InferenceOutput<T extends InferenceInput> = T extends Table ? Table : T extends Rows ? InferenceRow[] : Batch;
+
+/** Rows in, and the answer in the form that they came in. */
+export interface Infer {
+  (input: Rows, options?: InferOptions): Promise<InferenceRow[]>;
+  (input: Table, options?: InferOptions): Promise<Table>;
+  (input: Batch, options?: InferOptions): Promise<Batch>;
+}
 
 export const arrowFile = 'application/vnd.apache.arrow.file';
 
-/** Sends rows and gives the answer in the form that they came in. */
-export async function infer<T extends InferenceInput>(transport: Transport, path: string, input: T, options: InferOptions): Promise<InferenceOutput<T>> {
+/** An `infer` that sends to the path that `where` gives. */
+export function inferAt(transport: Transport, where: (options: CallOptions) => string | Promise<string>): Infer {
+  return (async (input: InferenceInput, options: InferOptions = {}) => send(transport, await where({ signal: options.signal }), input, options)) as Infer;
+}
+
+async function send(transport: Transport, path: string, input: InferenceInput, options: InferOptions): Promise<InferenceRow[] | Table | Batch> {
   const { signal, timeoutMs, dataset = ['*'] } = options;
   const datasetExclude = options.datasetExclude ?? (dataset.some((name) => name === 'metadata' || name.startsWith('metadata.')) ? [] : ['metadata']);
   const query = { 'dataset[]': dataset, 'dataset.exclude[]': datasetExclude, 'dataset.separator': options.datasetSeparator ?? '.' };
   const call = { signal, timeoutMs, method: 'POST', query } as const;
-  if (Array.isArray(input)) {
+  if (isRows(input)) {
     const type = 'application/json; format=pandas-records';
-    const answer = await transport.bytes(path, { ...call, body: new TextEncoder().encode(stringifyRows(input as Rows)), headers: { 'content-type': type, accept: type } });
-    return parseExact(new TextDecoder().decode(answer)) as InferenceOutput<T>;
+    const answer = await transport.bytes(path, { ...call, body: new TextEncoder().encode(stringifyRows(input)), headers: { 'content-type': type, accept: type } });
+    return parseExact(new TextDecoder().decode(answer)) as InferenceRow[];
   }
   const table = isTable(input);
   const body = table ? tableToIPC(input, 'file') : encodeArrowFile(batchOf(input));
   const answer = await transport.bytes(path, { ...call, body, headers: { 'content-type': arrowFile, accept: arrowFile } });
-  return (table ? tableFromIPC(answer) : decodeArrow(answer).batch) as InferenceOutput<T>;
+  return table ? tableFromIPC(answer) : decodeArrow(answer).batch;
 }
+
+const isRows = (input: InferenceInput): input is Rows => Array.isArray(input);
 
 /** Also a table of another copy of apache-arrow. */
 function isTable(input: unknown): input is Table {

@@ -1,7 +1,7 @@
 import { apiPrefix, PotorooError, type ApiDeployment, type ApiPipeline, type ApiPipelineVersion, type DeploymentConfig, type Step } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
 import { Deployment } from './deployments.ts';
-import type { InferenceInput, InferenceOutput, InferOptions } from './inference.ts';
+import { inferAt, type Infer } from './inference.ts';
 import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
 import type { CallOptions } from './transport.ts';
@@ -28,9 +28,12 @@ export class Pipeline {
   readonly #calls: Calls;
   #info: ApiPipeline;
   #steps: Step[];
+  /** Takes rows as an array of records, an Arrow table or a batch. @throws PotorooError not_deployed, no_engine_ready, schema_mismatch and the others of inference data */
+  readonly infer: Infer;
 
   constructor(calls: Calls, info: ApiPipeline) {
     this.#calls = calls;
+    this.infer = inferAt(calls.transport, async (options) => `${apiPrefix}/deployments/${await this.#deploymentId(options)}/infer`);
     this.#info = info;
     this.#steps = [...(info.versions[0]?.steps ?? [])];
   }
@@ -85,20 +88,13 @@ export class Pipeline {
 
   /** @throws PotorooError not_deployed */
   async deployment(options: CallOptions = {}): Promise<Deployment> {
-    const id = this.#info.deploymentId ?? (await this.refresh(options)).deploymentId;
-    if (id === null) throw new PotorooError('not_deployed', `Pipeline ${this.name} is not deployed; deploy it first.`);
-    return await this.#calls.deployments.get(id, options);
+    return await this.#calls.deployments.get(await this.#deploymentId(options), options);
   }
 
   /** Reads the pipeline again; steps that were changed here and not saved stay. */
   async refresh(options: CallOptions = {}): Promise<ApiPipeline> {
     this.#info = await this.#calls.transport.json<ApiPipeline>(`${base}/${this.id}`, options);
     return this.#info;
-  }
-
-  /** @throws PotorooError not_deployed, no_engine_ready, schema_mismatch and the others of inference data */
-  async infer<T extends InferenceInput>(input: T, options: InferOptions = {}): Promise<InferenceOutput<T>> {
-    return await (await this.deployment({ signal: options.signal })).infer(input, options);
   }
 
   async undeploy(options: CallOptions = {}): Promise<Deployment> {
@@ -112,6 +108,13 @@ export class Pipeline {
 
   async delete(options: CallOptions = {}): Promise<void> {
     await this.#calls.transport.bytes(`${base}/${this.id}`, { ...options, method: 'DELETE' });
+  }
+
+  /** A pipeline has one deployment for life; once known it is not asked for again. */
+  async #deploymentId(options: CallOptions): Promise<number> {
+    const id = this.#info.deploymentId ?? (await this.refresh(options)).deploymentId;
+    if (id === null) throw new PotorooError('not_deployed', `Pipeline ${this.name} is not deployed; deploy it first.`);
+    return id;
   }
 
   #index(index: number): number {

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
-import { tableFromIPC, tableToIPC, type Table } from 'apache-arrow';
+import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
 import { PotorooError, type InferOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
 import { action, collect, example, moment, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -44,8 +44,8 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
         ...(options.datasetExclude === undefined ? {} : { datasetExclude: options.datasetExclude }),
         ...(options.datasetSeparator === undefined ? {} : { datasetSeparator: options.datasetSeparator }),
       };
-      if (Array.isArray(input)) emitRows(context, await found.infer(input as Rows, call), options.output);
-      else emitTable(context, await found.infer(input as Table, call), options.output);
+      if (input instanceof Table) emitTable(context, await found.infer(input, call), options.output);
+      else emitRows(context, await found.infer(input, call), options.output);
     })), 'potoroo pipeline infer breast-cancer examples/breast-cancer/rows.json --dataset out');
 
   example(pipeline.command('logs').description('show what a pipeline was asked and what it answered, newest first').argument('<name>')
