@@ -248,6 +248,33 @@ test('64-bit integers beyond 2^53 and text pass through unharmed', async () => {
   expect((await ask(`${strings}/pipelines/test-pipeline?dataset[]=out`, { body: JSON.stringify([{ x: words }]), headers: json })).json).toEqual([{ out: { y: words } }]);
 });
 
+test('every caller gets its own rows, however many ask at once and in whatever form', async () => {
+  const e = engine(['identity-float32']);
+  const url = await base(e);
+  const arrow = 'application/vnd.apache.arrow.file';
+  const caller = async (c: number): Promise<void> => {
+    for (let i = 0; i < 40; i++) {
+      const rows = Array.from({ length: 1 + ((c + i) % 3) }, (_, r) => [c, i, r]);
+      const values = Float32Array.from(rows.flat());
+      if (c % 3 === 0) {
+        const { json: got } = await ask(`${url}/pipelines/test-pipeline?dataset[]=out`, { body: JSON.stringify(rows.map((x) => ({ x }))), headers: json });
+        expect(got).toEqual(rows.map((y) => ({ out: { y } })));
+      } else if (c % 3 === 1) {
+        const { json: got } = await ask(`${url}/v2/models/test-pipeline/infer`, { body: JSON.stringify({ inputs: [{ name: 'x', shape: [rows.length, 3], datatype: 'FP32', data: rows }] }), headers: json });
+        expect(got).toMatchObject({ outputs: [{ shape: [rows.length, 3], data: rows.flat() }] });
+      } else {
+        const body = encodeArrowFile({ rows: rows.length, columns: [{ kind: 'tensor', name: 'x', type: 'float32', shape: [3], values }] });
+        const { bytes } = await ask(`${url}/pipelines/test-pipeline?dataset[]=out&dataset.separator=.`, { body, headers: { 'content-type': arrow, accept: arrow } });
+        expect([...((decodeArrow(bytes).batch.columns[0] as TensorColumn).values as Float32Array)]).toEqual(rows.flat());
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 24 }, (_, c) => caller(c)));
+  const { text } = await ask(url, { method: 'GET', path: '/metrics' });
+  const runs = Number(/^potoroo_run_requests_count\{[^}]*\} (\d+)$/m.exec(text)?.[1]);
+  expect(runs).toBeLessThan(24 * 40); // some were merged, or this shows nothing
+});
+
 test('outputs that do not follow the rows reach the client whole', async () => {
   const url = `${await base(engine(['unaligned']))}/pipelines/test-pipeline`;
   const body = JSON.stringify([{ x: [1, 0, 2] }, { x: [0, 0, 0] }]);
