@@ -83,7 +83,7 @@ export function readNumbers(reader: JsonReader, sink: Sink, single: boolean): bo
         reader.at = start;
         sink.exactInteger(reader);
         at = reader.at;
-      } else sink.pair(start === from ? v : -v);
+      } else sink.whole(start === from ? v : -v);
     }
     if (single) break;
     c = bytes[at]!;

@@ -7,7 +7,6 @@ import { readNumbers } from './numbers.ts';
 import { maxDepth, type JsonReader } from './reader.ts';
 
 const encoder = new TextEncoder();
-const two32 = 4294967296;
 /** Of the row being read, in whichever sink: list lengths by depth, -1 where no list has ended yet; and how deep they go. */
 const dims = new Int32Array(maxDepth).fill(-1);
 let touched = 0;
@@ -18,14 +17,14 @@ function isWide(type: ElementType): type is 'int64' | 'uint64' | 'timestamp' {
 
 /**
  * Where one column's values go while a JSON text is read. `f32` and `f64` serve `readNumbers`: float32 goes straight to its
- * type, other floats and small integers to doubles that are cast at the end; 64-bit integers go to pairs of 32-bit words
- * (low first), so that none costs a BigInt; booleans and the bytes of strings to bytes.
+ * type, other floats and small integers to doubles that are cast at the end. 64-bit integers go to their own type, booleans
+ * and the bytes of strings to bytes.
  */
 export class Sink {
   readonly field: Field;
   f32: Float32Array | null = null;
   f64: Float64Array | null = null;
-  #words: Int32Array | null = null;
+  #wide: BigInt64Array | BigUint64Array | null = null;
   #bytes: Uint8Array | null = null;
   /** Ends of strings in `#bytes`, and how many of its bytes are used. */
   #ends: Int32Array | null = null;
@@ -37,8 +36,6 @@ export class Sink {
   /** The row shape that was written and what it means under the declared one; null before the first row. */
   #written: readonly number[] | null = null;
   #shape: readonly number[] = [];
-  /** Length of the rows where they are flat lists, else -1. */
-  #flat = -1;
   /** How deep the elements of the row being read lie; -1 where none has been seen. */
   #rank = -1;
   #nulls: number[] | null = null;
@@ -70,12 +67,14 @@ export class Sink {
       const grown = new Uint8Array(this.capacity);
       if (this.#bytes) grown.set(this.#bytes);
       this.#bytes = grown;
-    } else if (isWide(type) || type === 'string') {
-      const grown = new Int32Array(type === 'string' ? this.capacity + 1 : 2 * this.capacity);
-      const old = type === 'string' ? this.#ends : this.#words;
-      if (old) grown.set(old);
-      if (type === 'string') this.#ends = grown;
-      else this.#words = grown;
+    } else if (type === 'string') {
+      const grown = new Int32Array(this.capacity + 1);
+      if (this.#ends) grown.set(this.#ends);
+      this.#ends = grown;
+    } else if (isWide(type)) {
+      const grown = type === 'uint64' ? new BigUint64Array(this.capacity) : new BigInt64Array(this.capacity);
+      if (this.#wide) grown.set(this.#wide);
+      this.#wide = grown;
     } else {
       const grown = new Float64Array(this.capacity);
       if (this.f64) grown.set(this.f64);
@@ -91,16 +90,20 @@ export class Sink {
     if (reader.peek() === 91) {
       reader.at++;
       this.#list(reader, 0);
-      if (this.#rank === 1 && dims[0] === this.#flat) {
-        this.rows++;
-        return;
-      }
     } else {
       this.#rank = 0;
       this.#element(reader);
     }
-    this.#settle();
+    if (!this.#asBefore()) this.#settle();
     this.rows++;
+  }
+
+  /** Whether the row just read is written as the one before it was, which is all that most rows need to be checked for. */
+  #asBefore(): boolean {
+    const written = this.#written;
+    if (written === null || written.length !== this.#rank) return false;
+    for (let i = 0; i < written.length; i++) if (written[i] !== dims[i]) return false;
+    return true;
   }
 
   /** The rest of a list whose bracket is read. */
@@ -191,30 +194,35 @@ export class Sink {
   }
 
   #string(reader: JsonReader): void {
-    const from = reader.at + 1;
-    let bytes: Uint8Array;
     const start = reader.at;
-    if (reader.scanString()) bytes = reader.bytes.subarray(from, reader.at - 1);
+    let source = reader.bytes;
+    let from = start + 1;
+    let to: number;
+    if (reader.scanString()) to = reader.at - 1;
     else {
       reader.at = start;
-      bytes = encoder.encode(reader.string());
+      source = encoder.encode(reader.string());
+      from = 0;
+      to = source.length;
     }
-    const room = this.#bytes?.length ?? -1;
-    if (this.#used + bytes.length > room) {
-      const grown = new Uint8Array(Math.max(this.#used + bytes.length, 2 * room, 64));
+    const used = this.#used;
+    const end = used + to - from;
+    if (this.#bytes === null || end > this.#bytes.length) {
+      // All strings together are no longer than the text.
+      const grown = new Uint8Array(Math.max(end, Math.min(reader.end, 2 * end), 64));
       if (this.#bytes) grown.set(this.#bytes);
       this.#bytes = grown;
     }
-    this.#bytes!.set(bytes, this.#used);
-    this.#ends![++this.count] = this.#used += bytes.length;
+    const target = this.#bytes;
+    if (to - from < 64) for (let i = from, k = used; i < to; i++, k++) target[k] = source[i]!;
+    else target.set(source.subarray(from, to), used);
+    this.#ends![++this.count] = this.#used = end;
   }
 
-  /** A whole number below 2^53, already read. */
-  pair(value: number): void {
+  /** A whole number below 2^53, already read. The optimizer makes no BigInt of it. */
+  whole(value: number): void {
     if (value < 0 && this.field.type === 'uint64') throw this.outOfRange(String(value));
-    const at = 2 * this.count++;
-    this.#words![at] = value | 0;
-    this.#words![at + 1] = Math.floor(value / two32);
+    this.#wide![this.count++] = BigInt(value);
   }
 
   /** A 64-bit integer in full: of any length, or written with a fraction or an exponent that leave it whole. */
@@ -235,9 +243,7 @@ export class Sink {
     if (sign) value = -value;
     const [low, high] = this.field.type === 'uint64' ? [0n, 2n ** 64n - 1n] : [-(2n ** 63n), 2n ** 63n - 1n];
     if (value < low || value > high) throw this.outOfRange(text);
-    const at = 2 * this.count++;
-    this.#words![at] = Number(BigInt.asIntN(32, value));
-    this.#words![at + 1] = Number(BigInt.asIntN(32, value >> 32n));
+    this.#wide![this.count++] = value;
   }
 
   outOfRange(text: string): PotorooError {
@@ -248,14 +254,13 @@ export class Sink {
 
   /** Fits the shape of the row just read to the declared one, and to the rows before it. */
   #settle(): void {
-    const written = Array.from(dims.subarray(0, this.#rank));
-    if (this.#written && equalShapes(written, this.#written)) return;
+    const written: number[] = [];
+    for (let i = 0; i < this.#rank; i++) written.push(dims[i]!);
     const shape = fitShape(this.field.shape, written);
     if (!shape) throw wrongShape(this.field.name, this.field, shapeText(written), this.#place);
     if (this.#written && !equalShapes(shape, this.#shape)) throw wrongShape(this.field.name, this.field, `${shapeText(written)} where the rows before have ${shapeText(this.#written)}: all rows of a request need one length`, this.#place);
     this.#written = written;
     this.#shape = shape;
-    this.#flat = written.length === 1 ? written[0]! : -1;
   }
 
   /** What was read as a column. */
@@ -276,15 +281,13 @@ export class Sink {
     if (type === 'string') return { offsets: (this.#ends ?? new Int32Array(1)).subarray(0, n + 1), bytes: (this.#bytes ?? new Uint8Array(0)).subarray(0, this.#used) } satisfies Utf8;
     if (type === 'float32') return trim(this.f32, Float32Array, n);
     if (type === 'bool') return trim(this.#bytes, Uint8Array, n);
-    if (isWide(type)) {
-      const Target = type === 'uint64' ? BigUint64Array : BigInt64Array;
-      return this.#words ? new Target(this.#words.buffer as ArrayBuffer, 0, n) : new Target(0);
-    }
+    if (type === 'uint64') return trim(this.#wide as BigUint64Array | null, BigUint64Array, n);
+    if (isWide(type)) return trim(this.#wide as BigInt64Array | null, BigInt64Array, n);
     return cast(trim(this.f64, Float64Array, n), 'float64', type, { column: name, size, nulls });
   }
 }
 
-function trim<T extends Float32Array | Float64Array | Uint8Array>(values: T | null, Type: new (length: number) => T, length: number): T {
+function trim<T extends Float32Array | Float64Array | Uint8Array | BigInt64Array | BigUint64Array>(values: T | null, Type: new (length: number) => T, length: number): T {
   if (!values) return new Type(0);
   return (values.length === length ? values : values.subarray(0, length)) as T;
 }
