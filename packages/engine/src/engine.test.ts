@@ -252,21 +252,20 @@ test('every caller gets its own rows, however many ask at once and in whatever f
   const e = engine(['identity-float32']);
   const url = await base(e);
   const arrow = 'application/vnd.apache.arrow.file';
+  type Form = (rows: number[][]) => Promise<number[]>;
+  const forms: Form[] = [
+    async (rows) => ((await ask(`${url}/pipelines/test-pipeline?dataset[]=out`, { body: JSON.stringify(rows.map((x) => ({ x }))), headers: json })).json as { out: { y: number[] } }[]).flatMap((r) => r.out.y),
+    async (rows) => ((await ask(`${url}/v2/models/test-pipeline/infer`, { body: JSON.stringify({ inputs: [{ name: 'x', shape: [rows.length, 3], datatype: 'FP32', data: rows }] }), headers: json })).json as { outputs: [{ data: number[] }] }).outputs[0].data,
+    async (rows) => {
+      const body = encodeArrowFile({ rows: rows.length, columns: [{ kind: 'tensor', name: 'x', type: 'float32', shape: [3], values: Float32Array.from(rows.flat()) }] });
+      const { bytes } = await ask(`${url}/pipelines/test-pipeline?dataset[]=out&dataset.separator=.`, { body, headers: { 'content-type': arrow, accept: arrow } });
+      return [...((decodeArrow(bytes).batch.columns[0] as TensorColumn).values as Float32Array)];
+    },
+  ];
   const caller = async (c: number): Promise<void> => {
     for (let i = 0; i < 40; i++) {
       const rows = Array.from({ length: 1 + ((c + i) % 3) }, (_, r) => [c, i, r]);
-      const values = Float32Array.from(rows.flat());
-      if (c % 3 === 0) {
-        const { json: got } = await ask(`${url}/pipelines/test-pipeline?dataset[]=out`, { body: JSON.stringify(rows.map((x) => ({ x }))), headers: json });
-        expect(got).toEqual(rows.map((y) => ({ out: { y } })));
-      } else if (c % 3 === 1) {
-        const { json: got } = await ask(`${url}/v2/models/test-pipeline/infer`, { body: JSON.stringify({ inputs: [{ name: 'x', shape: [rows.length, 3], datatype: 'FP32', data: rows }] }), headers: json });
-        expect(got).toMatchObject({ outputs: [{ shape: [rows.length, 3], data: rows.flat() }] });
-      } else {
-        const body = encodeArrowFile({ rows: rows.length, columns: [{ kind: 'tensor', name: 'x', type: 'float32', shape: [3], values }] });
-        const { bytes } = await ask(`${url}/pipelines/test-pipeline?dataset[]=out&dataset.separator=.`, { body, headers: { 'content-type': arrow, accept: arrow } });
-        expect([...((decodeArrow(bytes).batch.columns[0] as TensorColumn).values as Float32Array)]).toEqual(rows.flat());
-      }
+      expect(await (forms[c % 3] as Form)(rows)).toEqual(rows.flat());
     }
   };
   await Promise.all(Array.from({ length: 24 }, (_, c) => caller(c)));
