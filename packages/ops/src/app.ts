@@ -25,7 +25,7 @@ import { IdempotencyStore } from './protocols/native/idempotency.store.ts';
 import { nativeProtocol } from './protocols/native/index.ts';
 import { openapi } from './protocols/native/openapi.ts';
 import { issuerPath, openidProtocol } from './protocols/openid.ts';
-import { createServer } from './protocols/server.ts';
+import { createServer, frontRoutes } from './protocols/server.ts';
 import { wallarooProtocol } from './protocols/wallaroo/index.ts';
 import { publicUrlOf, type Settings } from './settings.ts';
 import { openBlobFolder } from './storage/blobs.ts';
@@ -102,6 +102,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const app = createServer(log);
     opened.push(() => proxy.close(), () => closeServer(app, settings.drainTimeout * 1000));
     const routes = authenticate(app, identity, settings.metricsToken);
+    frontRoutes(app);
     await openapi(app);
     healthRoutes(app, { db, stopping: stopping.signal });
     await app.register(openidProtocol, { identity, publicUrl: () => settings.publicUrl ?? address ?? publicUrlOf(settings) });

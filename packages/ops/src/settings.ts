@@ -24,7 +24,7 @@ export const SettingsSchema = Type.Object({
   modelLoads: setting('POTOROO_MODEL_LOADS', Type.Integer({ default: 2, minimum: 1, maximum: 64, description: 'Uploaded models that are test-loaded at the same time.' })),
   accessTokenLifetime: setting('POTOROO_ACCESS_TOKEN_LIFETIME', Type.Integer({ default: 900, minimum: 30, maximum: 86_400, description: 'Seconds that an access token is valid; clients renew it on their own.' })),
   refreshTokenLifetime: setting('POTOROO_REFRESH_TOKEN_LIFETIME', Type.Integer({ default: 604_800, minimum: 60, maximum: 31_536_000, description: 'Seconds after which an unused sign-in ends.' })),
-  metricsToken: setting('POTOROO_METRICS_TOKEN', Type.Optional(Type.String({ minLength: 16, maxLength: 1024, description: 'Bearer token with which a Prometheus server may read `/metrics`; without it, signed-in users may.' }))),
+  metricsToken: setting('POTOROO_METRICS_TOKEN', Type.Optional(Type.String({ pattern: '^[\\w.~+/-]{16,1024}=*$', description: 'Bearer token with which a Prometheus server may read `/metrics`; without it, signed-in users may.' }))),
   inferenceTimeout: setting('POTOROO_INFERENCE_TIMEOUT', Type.Integer({ default: 60, minimum: 1, maximum: 3600, description: 'Seconds an inference through ops may take when the request does not say.' })),
   drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),
 });
@@ -67,6 +67,6 @@ function ruleOf(schema: TSchema & { env: string }): string {
   if (schema['minimum'] !== undefined) return `use a whole number from ${schema['minimum']}${schema['maximum'] === undefined ? '' : ` to ${schema['maximum']}`}.`;
   if (schema['anyOf'] !== undefined) return `use one of ${(schema['anyOf'] as { const: string }[]).map((o) => o.const).join(', ')}.`;
   if (schema['minLength'] !== undefined && schema['maxLength'] !== undefined) return `use ${schema['minLength']} to ${schema['maxLength']} characters.`;
-  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.' };
+  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', POTOROO_METRICS_TOKEN: 'use 16 or more letters, digits and ._~+/-.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.' };
   return shapes[schema.env] ?? 'use a text that is not empty.';
 }

@@ -3,14 +3,18 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, Identity } from '../domains/domains.ts';
 
-/** Every route that needs no token; all others do. A path that ends in `*` stands for all below it. */
+/** Every route that needs no token; all others do. */
 export const publicRoutes: ReadonlySet<string> = new Set([
   'GET /',
   'GET /healthz',
   'GET /readyz',
   // The pages that describe the API and its errors.
   'GET /api/docs',
-  'GET /api/docs/*',
+  'GET /api/docs/json',
+  'GET /api/docs/yaml',
+  'GET /api/docs/static/*',
+  'GET /api/docs/static/index.html',
+  'GET /api/docs/static/swagger-initializer.js',
   'GET /api/v1/openapi.json',
   'GET /api/errors/:code',
   // OpenID: where tokens come from.

@@ -33,15 +33,18 @@ export function createServer(log: Logger): FastifyInstance {
   // Bodies are JSON unless a route says otherwise.
   app.removeContentTypeParser('text/plain');
   unknownPaths(app);
+  return app;
+}
+
+/** The way from the front door to the API's pages, and what the `type` of a problem points to. */
+export function frontRoutes(app: FastifyInstance): void {
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/api/docs'));
-  // What the `type` of a problem points to.
   app.get('/api/errors/:code', { schema: { hide: true } }, async (request) => {
     const { code } = request.params as { code: string };
     const known = Object.entries(errorCodes).find(([name]) => name === code)?.[1];
     if (known === undefined) throw new PotorooError('route_not_found', `There is no error code ${JSON.stringify(code.slice(0, 80))}.`);
     return { code, ...known };
   });
-  return app;
 }
 
 /** 404 for a path that nobody has; 405 for one that has other methods. */

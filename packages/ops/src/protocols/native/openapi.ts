@@ -5,6 +5,7 @@ import { apiPrefix, ProblemSchema } from '@potoroo/contract';
 import { isPublic } from '../authenticate.ts';
 
 const version = '0.1.0';
+const nameKey = 'x-schema-name';
 type Node = Record<string, unknown>;
 
 /** Serves the OpenAPI 3.1 document of the routes that are registered after this, and a page that renders it. */
@@ -19,7 +20,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
     },
     transform: ({ schema, url, route }) => {
       const hidden = !url.startsWith(apiPrefix) && url !== '/healthz' && url !== '/readyz';
-      return { url, schema: { ...schema, ...(hidden && { hide: true }), ...(isPublic(String(route.method), url) && { security: [] }) } };
+      return { url, schema: { ...(named(schema) as typeof schema), ...(hidden && { hide: true }), ...(isPublic(String(route.method), url) && { security: [] }) } };
     },
     transformObject: (given) => finish(structuredClone('openapiObject' in given ? given.openapiObject : given.swaggerObject) as unknown as Node) as never,
   });
@@ -30,21 +31,29 @@ export async function openapi(app: FastifyInstance): Promise<void> {
 /** Schemas that have a name go to the components once; every operation can also answer a problem. */
 function finish(document: Node): Node {
   const schemas: Node = {};
-  const lifted = lift({ ...document, problem: ProblemSchema }, schemas) as Node & { paths: Record<string, Record<string, { responses: Node }>> };
+  const lifted = lift({ ...document, problem: named(ProblemSchema) }, schemas) as Node & { paths: Record<string, Record<string, { responses: Node }>> };
   delete lifted['problem'];
   const problem = { description: 'What is wrong, in the form of RFC 9457.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
+  const components = lifted['components'] as Node;
   for (const operations of Object.values(lifted.paths)) {
     for (const operation of Object.values(operations)) operation.responses['default'] = problem;
   }
-  return { ...lifted, components: { ...(lifted['components'] as Node), schemas } };
+  return { ...lifted, components: { ...components, schemas } };
+}
+
+/** The plugin drops `$id` here and makes references of it there; under another key it leaves names alone. */
+function named(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(named);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key === '$id' ? nameKey : key, named(item)]));
 }
 
 function lift(value: unknown, schemas: Node): unknown {
   if (Array.isArray(value)) return value.map((item) => lift(item, schemas));
   if (typeof value !== 'object' || value === null) return value;
-  const { $id, ...rest } = value as Node;
-  const lifted = Object.fromEntries(Object.entries(rest).map(([name, item]) => [name, lift(item, schemas)]));
-  if (typeof $id !== 'string') return lifted;
-  schemas[$id] = lifted;
-  return { $ref: `#/components/schemas/${$id}` };
+  const { [nameKey]: name, ...rest } = value as Node;
+  const lifted = Object.fromEntries(Object.entries(rest).map(([key, item]) => [key, lift(item, schemas)]));
+  if (typeof name !== 'string') return lifted;
+  schemas[name] = lifted;
+  return { $ref: `#/components/schemas/${name}` };
 }
