@@ -1,17 +1,24 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Bundle, BundleModel, ModelConfig } from '@potoroo/contract';
+import { afterAll } from 'vitest';
 
 /** A model of `fixtures/`, by its name without the ending. */
 export function fixture(name: string): string {
   return fileURLToPath(new URL(`../../fixtures/${name}.onnx`, import.meta.url));
 }
 
+const folders: string[] = [];
+afterAll(() => { for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true }); });
+
+/** A folder that goes when the tests of the file are over. */
 export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'potoroo-engine-'));
+  const folder = mkdtempSync(join(tmpdir(), 'potoroo-engine-'));
+  folders.push(folder);
+  return folder;
 }
 
 export interface BundleOptions {
