@@ -6,29 +6,34 @@ export const tens = Float64Array.from({ length: 23 }, (_, i) => 10 ** i);
 /** Takes a number. @returns the nearest double to its size; the sign is left to the caller */
 export function readDouble(reader: JsonReader): number {
   const { bytes } = reader;
-  let at = reader.at;
+  const from = bytes[reader.at] === 45 ? reader.at + 1 : reader.at;
   reader.scanNumber();
-  const end = reader.at;
-  const start = at;
+  let to = from;
+  while (to < reader.at && bytes[to] !== 101 && bytes[to] !== 69) to++;
+  // Beyond this nothing changes, and a number still prints without an exponent of its own.
+  const exponent = to < reader.at ? Math.max(-1e15, Math.min(1e15, Number(ascii(bytes, to + 1, reader.at)))) : 0;
+  return decimal(bytes, from, to, exponent);
+}
+
+/** The nearest double to the digits `from .. to`, a point among them or not, times ten to the `exponent`. */
+export function decimal(bytes: Uint8Array, from: number, to: number, exponent: number): number {
   // Significant digits in two exact halves: the first 15, the next 15.
   let head = 0;
   let tail = 0;
   let digits = 0;
-  let scale = 0;
-  let point = false;
-  for (; at < end; at++) {
+  let point = to;
+  for (let at = from; at < to; at++) {
     const c = bytes[at]!;
-    if (c === 46) point = true;
-    else if (c === 101 || c === 69) break;
-    else if (c !== 45) {
-      if (point) scale--;
-      if (digits === 0 && c === 48) continue;
-      if (digits < 15) head = head * 10 + (c - 48);
-      else tail = tail * 10 + (c - 48);
+    if (c === 46) point = at + 1;
+    else if (digits < 15) {
+      head = head * 10 + (c - 48);
+      if (head > 0) digits++;
+    } else {
+      tail = tail * 10 + (c - 48);
       digits++;
     }
   }
-  if (at < end) scale += Number(ascii(bytes, at + 1, end));
+  const scale = exponent - (to - point);
   if (digits <= 15) {
     if (head === 0) return 0;
     if (scale >= -22 && scale <= 22) return scale < 0 ? head / tens[-scale]! : head * tens[scale]!;
@@ -36,7 +41,7 @@ export function readDouble(reader: JsonReader): number {
     const value = divide(head, tens[digits - 15]!, tail, tens[-scale]!);
     if (value === value) return value;
   }
-  return Math.abs(Number(ascii(bytes, start, end)));
+  return Number(`${ascii(bytes, from, to)}e${exponent}`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readDouble, tens } from './double.ts';
+import { decimal, readDouble, tens } from './double.ts';
 import { ascii, type JsonReader } from './reader.ts';
 import type { Sink } from './sink.ts';
 
@@ -10,7 +10,7 @@ const slack = 2 ** -48;
 /**
  * Reads list elements into the sink for as long as they are numbers. The hot loop of the JSON codec: one pass, no strings,
  * no allocation. A mantissa of up to 15 digits and a power of ten up to 22 are exact doubles, so that one division rounds
- * correctly (Clinger's fast path); what is longer is left to `readDouble`, but for float32 where the error is shown not to matter.
+ * correctly (Clinger's fast path); what is longer is left to `readDouble`, and for float32 the error is mostly shown not to matter.
  * @returns true after the closing bracket (after one number where `single`); false in front of an element that is no number
  */
 export function readNumbers(reader: JsonReader, sink: Sink, single: boolean): boolean {
@@ -70,7 +70,8 @@ export function readNumbers(reader: JsonReader, sink: Sink, single: boolean): bo
       }
       f32[n++] = start === from ? v : -v;
     } else if (f64 !== null) {
-      if (long) {
+      if (long && digits <= 30 && isPlain(c, bytes[at - 1]!)) v = decimal(bytes, from, at, 0);
+      else if (long) {
         reader.at = start;
         v = readDouble(reader);
         if (v === Infinity) throw sink.outOfRange(ascii(bytes, start, reader.at));
