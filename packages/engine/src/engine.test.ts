@@ -1,3 +1,4 @@
+// Longer than most: these tests look at one built engine from outside, and most of them share a running one.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
