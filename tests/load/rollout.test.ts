@@ -82,6 +82,6 @@ describe('a deployment under steady load', () => {
       return [...answered].filter((id) => !logged.has(id));
     };
     // Shipping follows the answers.
-    await vi.waitFor(async () => expect(await missing()).toEqual([]), { timeout: 60_000, interval: 500 });
+    await vi.waitFor(async () => expect((await missing()).slice(0, 5)).toEqual([]), { timeout: 60_000, interval: 500 });
   });
 });

@@ -179,6 +179,36 @@ describe.each(hosts)('a $name host', ({ open }) => {
     for (let n = 0; n < 4; n += 1) expect(partition((await infer({ port })).text)).toBe(other.name);
   });
 
+  test('a connection that comes while an engine dies is answered by another or closed, and never left waiting', async () => {
+    host = await open();
+    const port = await host.open(1, null);
+    const route = (): void => host.route(1, { engines: host.engines(1).filter((e) => e.phase === 'ready').map((e) => e.name), expect: true });
+    host.onChange(route);
+    await Promise.all([ready({ slot: 0 }), ready({ slot: 1 })]);
+    const clients = join(dataDir, 'clients.mjs');
+    await writeFile(clients, `
+      import { request } from 'node:http';
+      let answered = 0, stopping = false, open = 8;
+      const again = () => { if (!stopping) one(); else if (--open === 0) { console.log('answered ' + answered); process.exit(0); } };
+      const one = () => request({ host: '127.0.0.1', port: ${port}, method: 'POST', path: '/pipelines/doubler', agent: false, headers: { 'content-type': 'application/json' } }, (response) => {
+        response.resume().on('end', () => { answered += 1; }).on('error', () => {}).on('close', () => setImmediate(again));
+      }).on('error', () => setImmediate(again)).end('[{"text":[1,2,3]}]');
+      for (let n = 0; n < open; n += 1) one();
+      console.log('started');
+      process.on('SIGTERM', () => { stopping = true; });`);
+    // In a process of their own, so that they connect while this one has not seen yet that the engine is gone.
+    const load = spawn(process.execPath, [clients], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    load.stdout.setEncoding('utf8').on('data', (text: string) => { said += text; });
+    await vi.waitFor(() => expect(said).toContain('started'));
+    for (let n = 0; n < 4; n += 1) {
+      process.kill(host.engines(1).find((e) => e.phase === 'ready')?.pid ?? 0, 'SIGKILL');
+      await ready({ slot: n });
+    }
+    load.kill('SIGTERM');
+    await vi.waitFor(() => expect(said).toMatch(/answered [1-9]/), { timeout: 5_000 });
+  });
+
   test.each([
     ['a bundle that is not there', 'pipeline_invalid', async () => join(dataDir, 'nothing')],
     ['a model whose warm-up fails', 'warm_up_failed', () => writeBundle(join(dataDir, 'bad'), 'bad-warm-up')],

@@ -45,8 +45,8 @@ export class EngineProcess {
   #said: Reason | null = null;
   #killed: { reason: Reason | null } | null = null;
   #exit: EngineExit | null = null;
-  /** Handed over, and possibly still in our hands: the channel sends one handle at a time. */
-  #given: Socket[] = [];
+  /** Given to this engine and still in our hands: the channel sends one at a time. */
+  readonly #given = new Set<Socket>();
   #unanswered = 0;
   #asking = false;
 
@@ -88,10 +88,13 @@ export class EngineProcess {
   }
 
   give(socket: Socket): void {
-    this.#given = this.#given.filter(stillOurs);
-    this.#given.push(socket);
     this.connections += 1;
-    this.#send({ type: 'connection' }, socket);
+    this.#given.add(socket);
+    // Left to the channel, our copy of a socket whose engine dies before it says that it has it stays open for ever, and its
+    // client waits. So the copy is ours to close, once the socket is in the channel: should the engine die, it ends there.
+    if (this.#child.connected) this.#child.send({ type: 'connection' } satisfies HostToEngine, socket, { keepOpen: true }, (error) => {
+      if (error === null && this.#given.delete(socket)) socket.destroy();
+    });
   }
 
   /** `engine.done` is called for every inference that ops has sent it; a drain waits for those first. */
@@ -151,12 +154,8 @@ export class EngineProcess {
   #sendDrain(): void {
     if (this.#drainSent || this.#exit !== null) return;
     this.#drainSent = true;
-    this.#send({ type: 'drain' });
-  }
-
-  #send(message: HostToEngine, socket?: Socket): void {
-    // A failed send shows as the end of the process, where what was given to it is looked after.
-    if (this.#child.connected) this.#child.send(message, socket, () => {});
+    // When it fails the engine is at its end already.
+    if (this.#child.connected) this.#child.send({ type: 'drain' } satisfies HostToEngine, () => {});
   }
 
   #heard(message: EngineToHost): void {
@@ -201,8 +200,8 @@ export class EngineProcess {
     const permanent = !asked && this.#readyAt === null && (refusals.has(code) || this.#killed !== null);
     this.#exit = { at: this.#options.clock(), reason: { ...reason, log: this.#tail.show() }, permanent, asked };
     this.connections = 0;
-    const returned = this.#given.filter(stillOurs);
-    this.#given = [];
+    const returned = [...this.#given];
+    this.#given.clear();
     this.#options.onExit();
     for (const socket of returned) this.#options.onReturned(socket);
     this.#options.onChange();
@@ -213,6 +212,3 @@ export class EngineProcess {
     if (this.#child.pid !== undefined) signal(-this.#child.pid, 'SIGKILL');
   }
 }
-
-/** A socket that was handed over has no address any more. */
-const stillOurs = (socket: Socket): boolean => !socket.destroyed && 'port' in socket.address();

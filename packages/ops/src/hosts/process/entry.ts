@@ -23,7 +23,10 @@ export class Entry {
 
   constructor(options: EntryOptions) {
     this.#options = options;
-    this.#server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.admit(socket));
+    this.#server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+      socket.on('error', () => {});
+      this.admit(socket);
+    });
   }
 
   /** @throws port_in_use */
@@ -44,8 +47,7 @@ export class Entry {
 
   /** Takes a connection: a new one, or one that the engine it was meant for can no longer take. */
   admit(socket: Socket): void {
-    if (this.#options.give(socket)) return;
-    socket.on('error', () => {});
+    if (socket.destroyed || this.#options.give(socket)) return;
     if (!this.expect || this.#waiting.size >= maxWaiting) return refuse(socket);
     this.#waiting.set(socket, setTimeout(() => {
       this.#waiting.delete(socket);
