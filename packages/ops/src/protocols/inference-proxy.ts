@@ -119,14 +119,7 @@ async function readBody(raw: Readable & { headers: Record<string, string | strin
   const announced = Number(raw.headers['content-length'] ?? Number.NaN);
   const tooLarge = (): PotorooError => new PotorooError('body_too_large', `The body is larger than the ${maxBytes} bytes that ops passes on: send fewer rows at once, or raise POTOROO_MAX_INFERENCE_BYTES.`);
   if (announced > maxBytes) throw tooLarge();
-  if (announced <= bufferedBytes) {
-    const chunks: Buffer[] = [];
-    for await (const chunk of raw.iterator({ destroyOnReturn: false })) {
-      signal.throwIfAborted();
-      chunks.push(chunk as Buffer);
-    }
-    return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-  }
+  if (announced <= bufferedBytes) return readWhole(raw, signal);
   // Undici destroys the stream it is given when a request fails; the socket behind `raw` is still needed for the answer.
   const body = new PassThrough();
   let size = 0;
@@ -138,6 +131,24 @@ async function readBody(raw: Readable & { headers: Record<string, string | strin
   raw.once('end', () => body.end());
   raw.once('error', (error) => body.destroy(error));
   return body;
+}
+
+function readWhole(raw: Readable, signal: AbortSignal): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const take = (chunk: Buffer): void => { chunks.push(chunk); };
+    const end = (): void => {
+      signal.removeEventListener('abort', give);
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    };
+    const give = (): void => {
+      raw.off('data', take).off('end', end).pause();
+      reject(signal.reason as Error);
+    };
+    raw.on('data', take).once('end', end).once('error', reject);
+    if (signal.aborted) give();
+    else signal.addEventListener('abort', give, { once: true });
+  });
 }
 
 function asProblem(error: unknown, gone: AbortSignal, late: AbortSignal, timeoutMs: number): unknown {
