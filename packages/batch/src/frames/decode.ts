@@ -10,12 +10,14 @@ export function decodeRows(payload: Uint8Array, schema: LogSchema): LogRows {
 class RowsDecoder {
   readonly #payload: Uint8Array;
   readonly #view: DataView;
+  readonly #text: Buffer;
   #at = 24;
   #buffersAt = 0;
 
   constructor(payload: Uint8Array) {
     this.#payload = payload;
     this.#view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    this.#text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   }
 
   decode(schema: LogSchema): LogRows {
@@ -41,10 +43,11 @@ class RowsDecoder {
       const id = at + 16 + elapsed * 8;
       this.#at = padded(id + (sizes >>> 16));
       if (this.#at > this.#payload.length) throw bad('its requests do not fit');
-      const elapsedNs = Array.from({ length: elapsed }, (_, i) => this.#view.getFloat64(at + 16 + i * 8, true));
+      const elapsedNs: number[] = [];
+      for (let i = 0; i < elapsed; i += 1) elapsedNs.push(this.#view.getFloat64(at + 16 + i * 8, true));
       const timeMs = this.#view.getFloat64(at + 8, true);
       if (!Number.isSafeInteger(timeMs) || !elapsedNs.every(Number.isSafeInteger)) throw bad('a time is not a whole number');
-      const request = { rows: this.#view.getUint32(at, true), timeMs, requestId: textAt(this.#payload, id, id + (sizes >>> 16)), elapsedNs };
+      const request = { rows: this.#view.getUint32(at, true), timeMs, requestId: this.#text.toString('utf8', id, id + (sizes >>> 16)), elapsedNs };
       sum += request.rows;
       requests.push(request);
     }
@@ -113,8 +116,4 @@ class RowsDecoder {
     this.#buffersAt = padded(start + bytes);
     return start;
   }
-}
-
-function textAt(bytes: Uint8Array, from: number, to: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8');
 }

@@ -125,7 +125,7 @@ describe('rows of the log', () => {
     : { offsets: [...(c as ListColumn).offsets], items: plain((c as ListColumn).items) });
 
   test('requests are spread over their rows', () => {
-    const batch = rowsToBatch(frameOf(cols), schemaOf(cols));
+    const batch = rowsToBatch([frameOf(cols)], schemaOf(cols));
     expect(batch.columns.map((c) => c.name)).toEqual(['time', ...names, 'metadata.model', 'metadata.elapsed', 'metadata.dropped', 'metadata.request_id']);
     const by = Object.fromEntries(batch.columns.map((c) => [c.name, plain(c)]));
     expect(by).toMatchObject({
@@ -137,10 +137,25 @@ describe('rows of the log', () => {
     });
   });
 
+  test('frames of different shapes, with and without drops, are one batch', () => {
+    const wide = [f32('in.tensor', [2]), cols[1]!, cols[2]!];
+    const frames = [frameOf(cols), { ...frameOf(wide), model: 0, requests: [{ ...requests[0]!, rows: 3 }] }, frameOf([undefined, cols[1], undefined])];
+    const batch = rowsToBatch(frames, schemaOf(cols));
+    const by = Object.fromEntries(batch.columns.map((c) => [c.name, plain(c)]));
+    expect(batch.rows).toBe(9);
+    expect(by).toMatchObject({
+      'in.tensor': { offsets: [0, 29, 58, 87, 89, 91, 93, 93, 93, 93] },
+      'metadata.model': [1, 1, 1, 0, 0, 0, 1, 1, 1],
+      'metadata.dropped': { offsets: [0, 0, 0, 0, 0, 0, 0, 2, 4, 6], items: [1, 2, 3].flatMap(() => ['in.tensor', 'out.boxes']) },
+      'metadata.request_id': ['abc', 'abc', 'ünï', 'abc', 'abc', 'abc', 'abc', 'abc', 'ünï'],
+    });
+    expect(batch.columns[1]).toMatchObject({ nulls: Uint8Array.of(0, 0, 0, 0, 0, 0, 1, 1, 1) });
+  });
+
   test('dropped columns are null in every row, whatever their type, and named', () => {
     for (const [i, column] of columns.entries()) {
       const frame = decode(bytesOf(frameOf(columns.map((c, j) => (i === j ? undefined : c)))), schemaOf(columns));
-      const batch = rowsToBatch(frame, schemaOf(columns));
+      const batch = rowsToBatch([frame], schemaOf(columns));
       expect(batch.columns[1 + i]).toMatchObject({ name: column.name, nulls: Uint8Array.of(1, 1, 1) });
       expect(plain(batch.columns.find((c) => c.name === 'metadata.dropped')!)).toEqual({ offsets: [0, 1, 2, 3], items: [column.name, column.name, column.name] });
     }
@@ -183,7 +198,7 @@ describe('damaged bytes', () => {
       for (const value of [0, 1, 7, 0x7fffffff, 0xffffffff, 0x80000000]) {
         const lie = Uint8Array.from(payload);
         new DataView(lie.buffer).setUint32(i, value, true);
-        const outcome = outcomeOf(() => rowsToBatch(decode(framed(lie), schemaOf(columns)), schemaOf(columns)).rows <= maxFrameRows);
+        const outcome = outcomeOf(() => rowsToBatch([decode(framed(lie), schemaOf(columns))], schemaOf(columns)).rows <= maxFrameRows);
         expect(outcome).toSatisfy((o: unknown) => o === true || o === 'malformed_body');
         refused += outcome === true ? 0 : 1;
       }

@@ -1,23 +1,28 @@
 import type { Batch, Column, ListColumn, TensorColumn, Utf8 } from '../batch.ts';
-import { allocate, utf8From } from '../batch.ts';
+import { allocate } from '../batch.ts';
+import { concat } from '../columns.ts';
 import type { LogField, LogRequest, LogRows, LogSchema, LogType } from './format.ts';
 
 /**
- * The rows of a frame as they are kept: `time`, then the logged columns under their names (those that were dropped are
- * null), then `metadata.model` (index into the schema's models), `metadata.elapsed` (ns), `metadata.dropped` and `metadata.request_id`.
- * What holds for a whole partition (its name, the pipeline version, the models) stays in the schema.
+ * The rows of consecutive frames of one schema as they are kept: `time`, then the logged columns under their names (those that
+ * were dropped are null), then `metadata.model` (index into the schema's models), `metadata.elapsed` (ns), `metadata.dropped` and
+ * `metadata.request_id`. What holds for a whole partition (its name, the pipeline version, the models) stays in the schema.
  */
-export function rowsToBatch(frame: LogRows, schema: LogSchema): Batch {
-  const { rows, requests } = frame;
-  const dropped = schema.columns.filter((_, i) => frame.columns[i] === undefined).map((field) => field.name);
+export function rowsToBatch(frames: readonly LogRows[], schema: LogSchema): Batch {
+  const rows = frames.reduce((n, frame) => n + frame.rows, 0);
+  const requests = frames.flatMap((frame) => frame.requests);
+  const logged = concat(frames.map((frame) => ({ rows: frame.rows, columns: schema.columns.map((field, i) => frame.columns[i] ?? nullColumn(field, frame.rows)) })));
+  const model = new Int32Array(rows);
+  let row = 0;
+  for (const frame of frames) model.fill(frame.model, row, row += frame.rows);
   return {
     rows,
     columns: [
       scalar('time', 'timestamp', times(requests, rows)),
-      ...schema.columns.map((field, i) => frame.columns[i] ?? nullColumn(field, rows)),
-      scalar('metadata.model', 'int32', new Int32Array(rows).fill(frame.model)),
+      ...logged.columns,
+      scalar('metadata.model', 'int32', model),
       elapsedColumn(requests, rows),
-      droppedColumn(dropped, rows),
+      droppedColumn(frames, schema, rows),
       scalar('metadata.request_id', 'string', repeated(requests.map((r) => ({ texts: [r.requestId], times: r.rows })))),
     ],
   };
@@ -34,38 +39,44 @@ function times(requests: readonly LogRequest[], rows: number): BigInt64Array {
 
 function elapsedColumn(requests: readonly LogRequest[], rows: number): ListColumn {
   const offsets = new Int32Array(rows + 1);
+  const values = new BigInt64Array(requests.reduce((n, r) => n + r.rows * r.elapsedNs.length, 0));
   let row = 0;
   let end = 0;
   for (const request of requests) {
-    for (let i = 0; i < request.rows; i += 1) offsets[++row] = end += request.elapsedNs.length;
-  }
-  const values = new BigInt64Array(end);
-  end = 0;
-  for (const request of requests) {
-    const one = request.elapsedNs.map(BigInt);
-    for (let i = 0; i < request.rows; i += 1, end += one.length) values.set(one, end);
+    for (let i = 0; i < request.rows; i += 1) {
+      for (const ns of request.elapsedNs) values[end++] = BigInt(ns);
+      offsets[++row] = end;
+    }
   }
   return { kind: 'list', name: 'metadata.elapsed', offsets, items: scalar('item', 'int64', values) };
 }
 
-function droppedColumn(names: readonly string[], rows: number): ListColumn {
-  const offsets = Int32Array.from({ length: rows + 1 }, (_, i) => i * names.length);
-  return { kind: 'list', name: 'metadata.dropped', offsets, items: scalar('item', 'string', repeated([{ texts: names, times: rows }])) };
+function droppedColumn(frames: readonly LogRows[], schema: LogSchema, rows: number): ListColumn {
+  const names = frames.map((frame) => schema.columns.flatMap((field, i) => (frame.columns[i] === undefined ? [field.name] : [])));
+  const offsets = new Int32Array(rows + 1);
+  let row = 0;
+  frames.forEach((frame, f) => {
+    for (let i = 0; i < frame.rows; i += 1, row += 1) offsets[row + 1] = offsets[row]! + names[f]!.length;
+  });
+  return { kind: 'list', name: 'metadata.dropped', offsets, items: scalar('item', 'string', repeated(frames.map((frame, f) => ({ texts: names[f]!, times: frame.rows })))) };
 }
 
 /** The texts of each run as many times as it says. */
 function repeated(runs: readonly { texts: readonly string[]; times: number }[]): Utf8 {
-  const encoded = runs.map(({ texts, times }) => ({ ...utf8From(texts), times }));
-  const offsets = new Int32Array(encoded.reduce((n, run) => n + run.times * (run.offsets.length - 1), 1));
-  const bytes = new Uint8Array(encoded.reduce((n, run) => n + run.times * run.bytes.length, 0));
+  const offsets = new Int32Array(runs.reduce((n, run) => n + run.times * run.texts.length, 1));
   let text = 0;
+  for (const { texts, times: count } of runs) {
+    const lengths = texts.map((t) => Buffer.byteLength(t));
+    for (let i = 0; i < count; i += 1) for (const length of lengths) offsets[text + 1] = offsets[text++]! + length;
+  }
+  const bytes = Buffer.alloc(offsets[text]!);
   let at = 0;
-  for (const run of encoded) {
-    for (let i = 0; i < run.times; i += 1) {
-      bytes.set(run.bytes, at);
-      for (let t = 1; t < run.offsets.length; t += 1) offsets[++text] = at + run.offsets[t]!;
-      at += run.bytes.length;
-    }
+  for (const { texts, times: count } of runs) {
+    const start = at;
+    if (count > 0) for (const t of texts) at += bytes.write(t, at);
+    const end = start + (at - start) * count;
+    // Doubling what is there is faster than writing it again and again.
+    while (at < end) at += bytes.copy(bytes, at, start, Math.min(at, start + end - at));
   }
   return { offsets, bytes };
 }

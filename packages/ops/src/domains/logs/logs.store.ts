@@ -1,4 +1,4 @@
-import type { Generated, Kysely } from 'kysely';
+import type { Generated, Kysely, Transaction } from 'kysely';
 import type { LogSchema } from '@potoroo/batch/frames';
 import type { Database } from '../../storage/database.ts';
 import { flag, json, parsed, type Flag, type Json, type Time } from '../../storage/values.ts';
@@ -23,8 +23,13 @@ export interface SegmentSpan { readonly id: number; readonly partition: string; 
 
 export interface SegmentFilter { pipelineVersion?: string | undefined; partition?: string | undefined; start?: Time | undefined; end?: Time | undefined }
 
+/** A segment after its last rows; without an id it is new. */
+export type Growth = NewSegment & { readonly id?: number };
+interface Commit { readonly run: (tx: Transaction<Database>) => Promise<number[]>; readonly resolve: (ids: number[]) => void; readonly reject: (error: unknown) => void }
+
 export class LogStore {
   readonly #db: Kysely<Database>;
+  readonly #waiting: Commit[] = [];
   constructor(db: Kysely<Database>) {
     this.#db = db;
   }
@@ -53,25 +58,31 @@ export class LogStore {
   }
 
   /**
-   * Moves a partition on from `from` with the segments that its rows went to, all or nothing. Gives the ids of the segments.
+   * Moves a partition on from `from` with the segments that its rows went to, all or nothing. Gives the ids of the segments. Commits
+   * of one turn of the event loop share a transaction, as each of those is a wait for the disk.
    * @throws Error when somebody else moved it: the rows are not in the log through this call
    */
-  commit(partition: PartitionRow, from: number, segments: readonly (NewSegment & { id?: number })[]): Promise<number[]> {
-    return this.#db.transaction().execute(async (tx) => {
-      const { numUpdatedRows } = await tx.updateTable('logPartitions').set({ next: partition.next, missing: partition.missing })
-        .where('id', '=', partition.id).where('next', '=', from).executeTakeFirst();
-      if (numUpdatedRows !== 1n) throw new Error(`The log partition ${partition.name} was written by somebody else.`);
-      const ids: number[] = [];
-      for (const { id, sealed, schema, ...rest } of segments) {
-        const values = { ...rest, sealed: flag(sealed), schema: json(schema) };
-        if (id === undefined) ids.push((await tx.insertInto('logSegments').values({ ...values, partitionId: partition.id }).returning('id').executeTakeFirstOrThrow()).id);
-        else {
-          await tx.updateTable('logSegments').set(values).where('id', '=', id).execute();
-          ids.push(id);
-        }
-      }
+  commit(partition: PartitionRow, from: number, segments: readonly Growth[]): Promise<number[]> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ run: (tx) => move(tx, partition, from, segments), resolve, reject });
+      if (this.#waiting.length === 1) setImmediate(() => { void this.#commitWaiting(); });
+    });
+  }
+
+  async #commitWaiting(): Promise<void> {
+    const commits = this.#waiting.splice(0);
+    const together = (some: readonly Commit[]): Promise<number[][]> => this.#db.transaction().execute(async (tx) => {
+      const ids: number[][] = [];
+      for (const { run } of some) ids.push(await run(tx));
       return ids;
     });
+    try {
+      (await together(commits)).forEach((ids, i) => { commits[i]!.resolve(ids); });
+    } catch (error) {
+      // One that cannot be must not take the others with it.
+      if (commits.length === 1) commits[0]!.reject(error);
+      else for (const commit of commits) await together([commit]).then(([ids]) => { commit.resolve(ids!); }, commit.reject);
+    }
   }
 
   /** The same rows in another file, or the end of its growth. */
@@ -107,4 +118,20 @@ export class LogStore {
   async files(): Promise<string[]> {
     return (await this.#db.selectFrom('logSegments').select('file').execute()).map((row) => row.file);
   }
+}
+
+async function move(tx: Transaction<Database>, partition: PartitionRow, from: number, segments: readonly Growth[]): Promise<number[]> {
+  const { numUpdatedRows } = await tx.updateTable('logPartitions').set({ next: partition.next, missing: partition.missing })
+    .where('id', '=', partition.id).where('next', '=', from).executeTakeFirst();
+  if (numUpdatedRows !== 1n) throw new Error(`The log partition ${partition.name} was written by somebody else.`);
+  const ids: number[] = [];
+  for (const { id, sealed, schema, ...rest } of segments) {
+    const values = { ...rest, sealed: flag(sealed), schema: json(schema) };
+    if (id === undefined) ids.push((await tx.insertInto('logSegments').values({ ...values, partitionId: partition.id }).returning('id').executeTakeFirstOrThrow()).id);
+    else {
+      await tx.updateTable('logSegments').set(values).where('id', '=', id).execute();
+      ids.push(id);
+    }
+  }
+  return ids;
 }

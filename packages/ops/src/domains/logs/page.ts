@@ -3,6 +3,7 @@ import { concat, slice, type Batch, type Column } from '@potoroo/batch';
 import type { LogCursor, LogPage, LogQuery } from '../domains.ts';
 import type { SegmentSpan } from './logs.store.ts';
 import type { PartitionContext } from './partition.ts';
+import { reversed } from './reverse.ts';
 import { PartitionStream, type Rows, type Window } from './stream.ts';
 
 /** A page ends at this many bytes of columns, or rows, whatever its limit; it always has at least one row if there is any. */
@@ -98,7 +99,7 @@ class PageReader {
     this.#runs.push({ source: rows.source, rows: count });
     if (rows.batch !== this.#last?.batch) this.#held += rows.batchBytes;
     this.#last = rows;
-    this.#parts.push(slice(rows.batch, rows.from, rows.to));
+    this.#parts.push((this.#window.backwards ? reversed : slice)(rows.batch, rows.from, rows.to));
     if (this.#held < heldBytes || this.#parts.length === 1) return;
     this.#parts = [concat(this.#parts)];
     this.#held = this.#bytes;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { PotorooError } from '@potoroo/contract';
-import { concat, slice, type Batch } from '@potoroo/batch';
-import { decodeRows, decodeSchema, FrameReader, rowRange, rowsToBatch, type LogSchema } from '@potoroo/batch/frames';
+import { slice } from '@potoroo/batch';
+import { decodeRows, decodeSchema, FrameReader, rowRange, rowsToBatch, type LogRows, type LogSchema } from '@potoroo/batch/frames';
 import type { LogStore, NewSegment, PartitionRow } from './logs.store.ts';
 import { columnsKey } from './columns.ts';
 import { chunk, rewrite, SegmentFile, type SegmentReader } from './segment.ts';
@@ -15,6 +16,11 @@ const sealAt = { bytes: 16 * chunk.bytes, rows: 1 << 20 } as const;
 /** So many small record batches, and at least half of the segment, are worth a rewrite: the cost of all of them stays a small multiple of the rows. */
 const compactAt = 256;
 
+/** Frames that go into one record batch; `skip` rows of the first were here before. */
+interface Pending { readonly frames: LogRows[]; readonly schema: LogSchema; readonly first: number; readonly skip: number; rows: number; bytes: number }
+
+const framesATurn = 256;
+
 interface OpenSegment { row: NewSegment & { id?: number }; readonly file: SegmentFile }
 
 /** The writing end of one partition. Calls must come one after the other. */
@@ -24,7 +30,7 @@ export class LogPartition {
   #segment: OpenSegment | undefined;
   /** Segments touched since the last commit. */
   #touched: OpenSegment[] = [];
-  #pending: { batches: Batch[]; rows: number; bytes: number; schema: LogSchema; first: number; times: [number, number] } | undefined;
+  #pending: Pending | undefined;
 
   private constructor(context: PartitionContext, row: PartitionRow, segment: OpenSegment | undefined) {
     this.#context = context;
@@ -51,7 +57,10 @@ export class LogPartition {
     const reader = new FrameReader(bytes);
     let schema: LogSchema | undefined;
     try {
+      let count = 0;
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+        // Thousands of small frames are milliseconds of work: others get a turn in between.
+        if (++count % framesATurn === 0) await setImmediate();
         if (frame.kind === 'schema') schema = this.#checked(decodeSchema(frame.payload));
         else if (schema === undefined) return new PotorooError('malformed_body', 'Log frames must begin with a schema frame.');
         else await this.#appendRows(frame.payload, schema);
@@ -132,21 +141,14 @@ export class LogPartition {
     const { from, to } = rowRange(payload);
     const { next } = this.#row;
     if (to <= next) return;
-    const frame = decodeRows(payload, schema);
-    const whole = rowsToBatch(frame, schema);
-    const batch = from < next ? slice(whole, next - from, whole.rows) : whole;
     const first = Math.max(from, next);
-    const times = frame.requests.map((r) => r.timeMs);
+    const frame = decodeRows(payload, schema);
     const pending = this.#pending;
     if (pending !== undefined && (pending.schema !== schema || pending.first + pending.rows !== first || pending.rows >= chunk.rows || pending.bytes >= chunk.bytes)) await this.#flush();
-    this.#pending ??= { batches: [], rows: 0, bytes: 0, schema, first, times: [Infinity, -Infinity] };
-    this.#pending.batches.push(batch);
-    this.#pending.rows += batch.rows;
+    this.#pending ??= { frames: [], schema, first, skip: first - from, rows: 0, bytes: 0 };
+    this.#pending.frames.push(frame);
+    this.#pending.rows += to - first;
     this.#pending.bytes += payload.length;
-    for (const time of times) {
-      if (time < this.#pending.times[0]) this.#pending.times[0] = time;
-      if (time > this.#pending.times[1]) this.#pending.times[1] = time;
-    }
     this.#row = { ...this.#row, next: to, missing: this.#row.missing + first - next };
   }
 
@@ -154,9 +156,11 @@ export class LogPartition {
     const pending = this.#pending;
     this.#pending = undefined;
     if (pending === undefined) return;
-    const { schema, first, rows, times } = pending;
+    const { frames, schema, first, rows, skip } = pending;
+    const times = timesOf(frames);
     const segment = await this.#segmentFor(schema, first, times);
-    await segment.file.append(concat(pending.batches));
+    const batch = rowsToBatch(frames, schema);
+    await segment.file.append(slice(batch, skip, batch.rows));
     const { row } = segment;
     segment.row = {
       ...row, schema: row.schema.models.length < schema.models.length ? schema : row.schema, rows: row.rows + rows,
@@ -187,6 +191,17 @@ export class LogPartition {
     await mkdir(dirname(path), { recursive: true });
     return { name, file: await SegmentFile.create(path) };
   }
+}
+
+function timesOf(frames: readonly LogRows[]): [number, number] {
+  let [least, most] = [Infinity, -Infinity];
+  for (const { requests } of frames) {
+    for (const { timeMs } of requests) {
+      if (timeMs < least) least = timeMs;
+      if (timeMs > most) most = timeMs;
+    }
+  }
+  return [least, most];
 }
 
 /** Models are told by their index: one list must continue the other. */

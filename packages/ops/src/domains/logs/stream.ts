@@ -83,12 +83,14 @@ export class PartitionStream {
     if (key !== undefined && source.key !== key) return undefined;
     const { backwards } = this.#window;
     const most = Math.max(1, Math.min(rows, Math.floor(bytes / bytesPerRow)));
+    const step = backwards ? -1 : 1;
     const start = this.#index(chunk);
-    let count = 1;
-    if (!backwards) while (count < most && start + count < batch.rows && this.#wanted(chunk, start + count) && (until === undefined || this.#order(Number(chunk.times[start + count]), until))) count += 1;
-    this.position += backwards ? -1 : count;
+    let end = start + step;
+    while (end !== start + step * most && end >= 0 && end < batch.rows && this.#wanted(chunk, end) && (until === undefined || this.#order(Number(chunk.times[end]), until))) end += step;
+    this.position += end - start;
     this.#settle();
-    return { batch, from: start, to: start + count, bytes: count * bytesPerRow, batchBytes: batch.rows * bytesPerRow, source };
+    const [from, to] = backwards ? [end + 1, start + 1] : [start, end];
+    return { batch, from, to, bytes: (to - from) * bytesPerRow, batchBytes: batch.rows * bytesPerRow, source };
   }
 
   #index(chunk: Chunk): number {
