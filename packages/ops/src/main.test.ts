@@ -15,7 +15,7 @@ import { databases, type TestStorage } from './storage/testing.ts';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 let folder: string;
-let started: ChildProcess[] = [];
+const started: ChildProcess[] = [];
 beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), 'potoroo-main-')); });
 afterEach(async () => {
   for (const child of started.splice(0)) {

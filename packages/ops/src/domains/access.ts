@@ -6,9 +6,6 @@ import type { Actor, Member } from './domains.ts';
 /** What somebody wants to do in a workspace. Collaborators read and write; owners also manage the members. */
 export type Right = 'read' | 'write' | 'own';
 
-/** Ops itself, for work that nobody in particular asked for: reconciling, resuming after a restart. */
-export const system: Actor = { id: 'system', email: 'system', role: 'admin' };
-
 /**
  * The one place that says who may do what. Administrators may do everything; members what their role allows; to everybody
  * else a workspace and what is in it does not exist.

@@ -160,7 +160,7 @@ function asProblem(error: unknown, gone: AbortSignal, late: AbortSignal, timeout
   return new PotorooError('engine_lost', 'The engine stopped while it worked on this request; whether it ran is unknown. Send it again if that does no harm.', { cause: error });
 }
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '');
+const codeOf = (error: unknown): string => (error as { code?: string } | null)?.code ?? '';
 const search = (url: string): string => {
   const at = url.indexOf('?');
   return at < 0 ? '' : url.slice(at);

@@ -1,6 +1,6 @@
 import { fromSystemError, isPotorooError, PotorooError } from '@potoroo/contract';
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '');
+const codeOf = (error: unknown): string => (error as { code?: string } | null)?.code ?? '';
 
 /** Whether an insert or update broke a unique constraint: somebody else was first. */
 export function isUniqueViolation(error: unknown): boolean {

@@ -2,6 +2,7 @@ import type { Generated, Kysely, Selectable } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
 import { date, type Flag, type Time } from '../../storage/values.ts';
+import type { Access } from '../access.ts';
 import type { Member, Workspace } from '../domains.ts';
 
 interface WorkspaceTable { id: Generated<number>; name: string; archived: Flag; createdAt: Time; createdBy: string }
@@ -9,7 +10,7 @@ interface WorkspaceMemberTable { workspaceId: number; userUuid: string; role: Me
 interface DefaultWorkspaceTable { userUuid: string; workspaceId: number }
 export interface WorkspaceTables { workspaces: WorkspaceTable; workspaceMembers: WorkspaceMemberTable; defaultWorkspaces: DefaultWorkspaceTable }
 type WorkspaceRow = Selectable<WorkspaceTable>;
-type IdQuery = ReturnType<import('../access.ts').Access['workspacesOf']>;
+type IdQuery = ReturnType<Access['workspacesOf']>;
 
 export class WorkspaceStore {
   readonly #db: Kysely<Database>;
