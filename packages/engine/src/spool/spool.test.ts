@@ -215,7 +215,7 @@ describe('a spool that is nearly full', () => {
   });
 });
 
-const onLinuxAsUser = process.platform === 'linux' && spawnSync('unshare', ['-rm', 'true']).status === 0;
+const onLinuxAsUser = process.platform === 'linux' && spawnSync('sh', ['-c', 'unshare -rm mount -t tmpfs none /mnt']).status === 0;
 test.skipIf(!onLinuxAsUser)('a full disk refuses the append, keeps what was there, and goes on when there is room', () => {
   const script = `
     import { openSpool } from ${JSON.stringify(new URL('../../dist/spool/spool.js', import.meta.url).href)};
@@ -234,7 +234,7 @@ test.skipIf(!onLinuxAsUser)('a full disk refuses the append, keeps what was ther
     append();
     const files = readdirSync(${JSON.stringify(dir)}).filter((n) => n.endsWith('.spool')).map((n) => readFileSync(${JSON.stringify(`${dir}/`)} + n).toString('base64'));
     console.log(JSON.stringify({ codes, before, rows: spool.stats().rows, files }));`;
-  const run = spawnSync('unshare', ['-rm', 'sh', '-c', `mount -t tmpfs -o size=160k none ${dir} && exec "$0" --input-type=module -e "$1"`, process.execPath, script], { encoding: 'utf8' });
+  const run = spawnSync('sh', ['-c', `unshare -rm sh -c 'mount -t tmpfs -o size=160k none ${dir} && exec "$0" --input-type=module -e "$1"' "$0" "$1"`, process.execPath, script], { encoding: 'utf8' });
   const { codes, before, rows, files } = JSON.parse(run.stdout) as { codes: string[]; before: number; rows: number; files: string[] };
   expect(before).toBeGreaterThan(5);
   expect(codes).toEqual([...Array.from({ length: before }, () => 'ok'), 'storage_full', 'storage_full', 'storage_full', 'ok', 'ok']);
