@@ -5,6 +5,7 @@ import { defineConfig } from 'vitest/config';
 const suites = {
   unit: { include: ['packages/*/src/**/*.test.ts', 'tests/*.test.ts'], testTimeout: 30_000 },
   client: { include: ['tests/python-client/**/*.test.ts'], testTimeout: 300_000 },
+  frameworks: { include: ['tests/frameworks/**/*.test.ts'], testTimeout: 1_200_000 },
   load: { include: ['tests/load/**/*.test.ts'], testTimeout: 900_000 },
 };
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, makeModels, proveCase, temporary, type Case } from './frameworks/support.ts';
+import { environmentOf, makeModels, proveCase, proveConversion, temporary, type Case } from './frameworks/support.ts';
 
 const names = [
-  'sklearn-logistic', 'sklearn-probabilities', 'sklearn-pipeline-joblib', 'sklearn-columns', 'sklearn-kmeans', 'sklearn-does-not-convert',
+  'sklearn-logistic', 'sklearn-probabilities', 'sklearn-pipeline-joblib', 'sklearn-columns', 'sklearn-kmeans', 'sklearn-does-not-convert', 'sklearn-converts-wrongly',
   'python-step-of-the-guide', 'python-step-with-json-text', 'python-step-dataframe', 'python-step-dictionary', 'python-step-records',
   'python-step-json-text-returned', 'python-step-text', 'python-step-arrow', 'custom-reshaper-of-the-guide', 'custom-clusters',
 ];
@@ -22,6 +22,9 @@ describe('a model in its own process answers as its framework does', () => {
     expect(found).toBeDefined();
     const runtime = await proveCase(found as Case, environment, folder);
     await runtime.unload();
+  });
+  it.each(names.filter((name) => name.startsWith('sklearn-')))('%s becomes ONNX when that agrees, and only then', async (name) => {
+    await proveConversion(cases.find((c) => c.name === name) as Case, environment, folder);
   });
   it('and every case that was made is among these', () => expect(cases.map((c) => c.name).sort()).toEqual([...names].sort()));
 });

@@ -39,7 +39,7 @@ class Framework:
     requirements: Tuple[str, ...] = ()
     #: The versions of the guide, for who asks for them (`versions: "guide"`); they install on older Pythons only.
     guide_requirements: Tuple[str, ...] = ()
-    #: `no`: the file itself; `always`: a zip that is unpacked before `load`; `maybe`: unpacked when it is one.
+    #: `no`: the file itself; `always`: a zip that is unpacked before `load`; `maybe`: unpacked when it is named `.zip` and is one.
     archive: str = "no"
     #: One row out per row in. What is not aligned never shares a run with other requests.
     aligned: bool = True

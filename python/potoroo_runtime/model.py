@@ -34,7 +34,7 @@ def open_context(path: Path, framework: str, config: Mapping[str, Any], work: Pa
     )
     if path.is_dir():
         return found, context
-    if found.archive == "always" or (found.archive == "maybe" and zipfile.is_zipfile(path)):
+    if found.archive == "always" or (found.archive == "maybe" and context.suffix == ".zip" and zipfile.is_zipfile(path)):
         stage("unpack")
         folder = work / "model"
         folder.mkdir(parents=True)

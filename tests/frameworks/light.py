@@ -1,5 +1,6 @@
 """Models that need no more than scikit-learn."""
 
+import operator
 import pathlib
 import pickle
 
@@ -40,6 +41,10 @@ clusters = KMeans(3, random_state=1, n_init=3).fit(X)
 case("sklearn-kmeans", "sklearn", dump("kmeans.pkl", clusters), matrix, schema(predictions=pa.int32()), {"inputs": rows}, {"predictions": clusters.predict(rows)}, convert=True)
 steep = make_pipeline(FunctionTransformer(np.abs), LinearRegression()).fit(X, y)
 case("sklearn-does-not-convert", "sklearn", dump("function.pkl", steep), matrix, schema(output=pa.float64()), {"inputs": rows}, {"output": steep.predict(rows)}, convert=False)
+
+lying = LinearRegression().fit(X, y)
+lying.predict = operator.methodcaller("sum", axis=1)  # what converters look at is not what it answers
+case("sklearn-converts-wrongly", "sklearn", dump("lying.pkl", lying), matrix, schema(output=pa.float64()), {"inputs": rows}, {"output": rows.sum(1)}, convert=False, reason="does not agree")
 
 step = FOLDER / "step.py"
 step.write_text('''import pandas as pd

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { decodeArrow, type Batch, type Column } from '@potoroo/batch';
 import { expect } from 'vitest';
 import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python.ts';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
+import { plainEnvironment, runChild } from '../../packages/ops/src/domains/environments/child.ts';
 import { Environments, pythonRoot, type Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
 
 /** Environments and downloads are kept between runs; the first run needs a package index. */
@@ -16,7 +17,9 @@ export const environments = new Environments({ root: join(kept, 'environments'),
 /** One case as `making.py` writes it down. */
 export interface Case {
   name: string; framework: string; file: string; inputSchema: string | null; outputSchema: string | null; rows: string; expected: string;
-  tolerance?: number; convert?: boolean; options?: Record<string, unknown>;
+  tolerance?: number; options?: Record<string, unknown>;
+  /** Whether it becomes ONNX, and what the reason has to say when it does not. */
+  convert?: boolean; reason?: string;
 }
 
 export async function environmentOf(framework: string, requirements: readonly string[]): Promise<Environment> {
@@ -66,6 +69,18 @@ export async function proveCase(found: Case, environment: Environment, folder: s
     throw error;
   }
   return runtime;
+}
+
+/** Tries to convert the case's model, as an upload does, and expects what the case says. */
+export async function proveConversion(found: Case, environment: Environment, folder: string): Promise<void> {
+  const work = mkdtempSync(join(folder, 'convert-'));
+  const config = JSON.stringify({ fileName: found.file.split('/').at(-1), inputSchema: found.inputSchema, outputSchema: found.outputSchema, options: found.options });
+  const end = await runChild(environment.python, ['-m', 'potoroo_runtime.convert', '--model', found.file, '--framework', found.framework, '--out', join(work, 'model.onnx'), '--work', work, '--config', config], {
+    env: plainEnvironment({ PYTHONPATH: pythonRoot, HOME: work, TMPDIR: work, TF_CPP_MIN_LOG_LEVEL: '3' }), cwd: work, silenceMs: 200_000, timeoutMs: 200_000,
+  });
+  const answer = JSON.parse(end.stdout.trim().split('\n').at(-1) ?? '') as { ok: boolean; reason?: string };
+  expect({ ok: answer.ok, reason: answer.reason }).toEqual({ ok: found.convert, reason: found.convert === true ? undefined : expect.stringContaining(found.reason ?? '') as string });
+  expect(existsSync(join(work, 'model.onnx'))).toBe(found.convert);
 }
 
 function sameColumn(given: Column, wanted: Column, tolerance: number): void {

@@ -1,0 +1,34 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
+import { environmentOf, makeModels, proveCase, proveConversion, temporary, type Case } from './support.ts';
+
+/** Model-making scripts, the environment each runs in, and the cases that have to come out of it. */
+const suites: readonly { script: string; framework: string; requirements: string[]; names: string[] }[] = [
+  { script: 'boosted_models.py', framework: 'xgboost', requirements: ['lightgbm==4.7.0'], names: ['xgboost-classifier', 'xgboost-regressor', 'xgboost-json', 'xgboost-ubj', 'xgboost-booster', 'lightgbm-classifier', 'lightgbm-regressor', 'lightgbm-text'] },
+  { script: 'torch_models.py', framework: 'pytorch', requirements: [], names: ['pytorch-single', 'pytorch-pth', 'pytorch-ot', 'pytorch-float64-schema', 'pytorch-two', 'pytorch-branches'] },
+  {
+    script: 'tensorflow_models.py', framework: 'keras', requirements: ['scikit-learn==1.9.1'],
+    names: ['keras-h5', 'keras-keras', 'keras-saved-model', 'tensorflow-saved-model', 'tensorflow-named', 'custom-image-clustering-of-the-guide'],
+  },
+];
+
+describe.each(suites)('$script', ({ script, framework, requirements, names }) => {
+  const { folder, remove } = temporary();
+  let environment: Environment;
+  let cases: Case[];
+  beforeAll(async () => {
+    environment = await environmentOf(framework, requirements);
+    cases = makeModels(script, environment.python, folder);
+  }, 1_200_000);
+  afterAll(remove);
+
+  it('makes the cases that are named here', () => expect(cases.map((c) => c.name).sort()).toEqual(names.toSorted()));
+  it.each(names)('%s answers as its framework does', async (name) => {
+    const runtime = await proveCase(cases.find((c) => c.name === name) as Case, environment, folder);
+    await runtime.unload();
+  });
+  it.each(names)('%s becomes ONNX where that is promised', async (name) => {
+    const found = cases.find((c) => c.name === name) as Case;
+    if (found.convert !== undefined) await proveConversion(found, environment, folder);
+  });
+});
