@@ -127,15 +127,16 @@ test(`after each of ${kills} kills of ops at random moments everything acknowled
       // Before the kill nothing may fail; after it everything does.
       if (!gone.signal.aborted) throw error;
     });
-    await Promise.race([pause(100 + Math.random() * 2_500), running]);
+    await Promise.race([pause(100 + Math.random() * 3_400), running]);
     gone.abort();
     await system.kill();
     await running;
   }
   await system.start();
   await check(open(), system.url, known);
-  expect(known.models.size).toBeGreaterThan(kills / 2);
-  expect([...known.inferences.values()].reduce((sum, ids) => sum + ids.size, 0)).toBeGreaterThan(kills * 10);
+  // The kills left enough to check.
+  expect(known.models.size).toBeGreaterThan(kills / 4);
+  expect([...known.inferences.values()].reduce((sum, ids) => sum + ids.size, 0)).toBeGreaterThan(kills * 5);
 
   await system.stop();
   const database = new Sqlite(join(system.dataDir, 'potoroo.db'), { readonly: true });
