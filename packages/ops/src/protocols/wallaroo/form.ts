@@ -75,14 +75,19 @@ export async function* readForm(body: Readable, contentType: string | undefined)
     }
   };
 
-  await skip();
-  for (;;) {
-    await atLeast(2);
-    if (held.toString('latin1', 0, 2) === '--') return;
-    const { name, fileName } = await readHead();
-    inside = true;
-    yield { name, fileName, content: upToDelimiter() };
+  try {
     await skip();
+    for (;;) {
+      await atLeast(2);
+      if (held.toString('latin1', 0, 2) === '--') return;
+      const { name, fileName } = await readHead();
+      inside = true;
+      yield { name, fileName, content: upToDelimiter() };
+      await skip();
+    }
+  } finally {
+    // Lets go of the body, so that whoever answers can have the rest of it dropped.
+    await chunks.return?.();
   }
 }
 

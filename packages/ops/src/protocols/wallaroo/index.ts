@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { answerError } from './errors.ts';
+import { connectionRoutes } from './connections.ts';
 import { deploymentRoutes } from './deployments.ts';
 import { graphqlRoute } from './graphql/route.ts';
 import type { Context } from './http.ts';
@@ -24,6 +25,7 @@ export async function wallarooProtocol(app: FastifyInstance, context: Context): 
   modelRoutes(app, context);
   pipelineRoutes(app, context);
   deploymentRoutes(app, context);
+  connectionRoutes(app, context);
   logRoutes(app, context);
   graphqlRoute(app, context);
   await app.register((scope) => uploadRoutes(scope, context));

@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { accelerators, architectures, errorCodes, PotorooError, type Accelerator, type Architecture, type ErrorCode, type Field } from '@potoroo/contract';
 import { decodeArrowSchema } from '@potoroo/batch';
-import type { ModelVersion } from '../../domains/domains.ts';
+import type { Actor, ModelVersion } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
 import { leaveBodies } from '../streams.ts';
 import { readForm, type FormPart } from './form.ts';
@@ -77,8 +77,7 @@ async function* fileOf(file: FormPart, form: AsyncGenerator<FormPart>): AsyncGen
  * The upload form: `metadata` first, then `file`. The file goes from the socket to the blob store as it comes, so that its
  * size costs no memory; which is also why the metadata cannot come after it.
  */
-async function openForm(request: FastifyRequest) {
-  const form = readForm(request.raw, request.headers['content-type']);
+async function openForm(form: AsyncGenerator<FormPart>) {
   let metadata: Static<typeof Metadata> | undefined;
   for (let next = await form.next(); !next.done; next = await form.next()) {
     const part = next.value;
@@ -98,12 +97,11 @@ const errorCodeOf = (code: string | undefined): ErrorCode => (code !== undefined
 export async function uploadRoutes(app: FastifyInstance, { domains: { models } }: Context): Promise<void> {
   leaveBodies(app);
 
-  const upload = async (request: FastifyRequest): Promise<ModelVersion> => {
-    const { metadata, fileName, content } = await openForm(request);
+  const store = (actor: Actor, { metadata, fileName, content }: Awaited<ReturnType<typeof openForm>>): Promise<ModelVersion> => {
     const { conversion } = metadata;
     const input = metadata.input_schema ? readSchema(metadata.input_schema, 'input_schema') : undefined;
     const output = metadata.output_schema ? readSchema(metadata.output_schema, 'output_schema') : undefined;
-    return models.upload(actorOf(request), {
+    return models.upload(actor, {
       workspaceId: metadata.workspace_id,
       name: metadata.name,
       fileName,
@@ -116,6 +114,14 @@ export async function uploadRoutes(app: FastifyInstance, { domains: { models } }
       ...(output ? { outputSchema: output } : {}),
       content,
     });
+  };
+  const upload = async (request: FastifyRequest): Promise<ModelVersion> => {
+    const form = readForm(request.raw, request.headers['content-type']);
+    try {
+      return await store(actorOf(request), await openForm(form));
+    } finally {
+      await form.return();
+    }
   };
   const answer = (version: ModelVersion) => ({ insert_models: { returning: [{ models: [{ id: version.id }] }] } });
 

@@ -1,5 +1,5 @@
 import { PotorooError } from '@potoroo/contract';
-import { deploymentNode, modelConfigNode, workspaceNode } from './nodes.ts';
+import { deploymentNode, modelConfigNode, modelTagNode, pipelineTagNode, tagNode, workspaceNode } from './nodes.ts';
 import type { Session } from './session.ts';
 import { pinned, type Where } from './where.ts';
 
@@ -12,19 +12,60 @@ const needed = (value: unknown, field: string): number => {
   return value;
 };
 
+/** One after the other: what is refused leaves what came before it done. */
+async function inOrder<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
+  const done: R[] = [];
+  for (const item of items) done.push(await run(item));
+  return done;
+}
+
 const refuse = (what: string) => () => {
   throw new PotorooError('invalid_request', `${what} cannot be changed here yet.`);
 };
 
 export const mutations = {
-  insert_tag: refuse('Tags'),
-  insert_model_tag: refuse('Tags of models'),
-  delete_model_tag: refuse('Tags of models'),
-  insert_pipeline_tag: refuse('Tags of pipelines'),
-  delete_pipeline_tag: refuse('Tags of pipelines'),
   update_model: refuse("A model version's visibility"),
   update_pipeline: refuse("A pipeline's visibility"),
   update_assay_by_pk: refuse('Assays'),
+
+  async insert_tag({ objects }: { objects: { tag?: string | null }[] }, s: Session) {
+    const made = await inOrder(objects, ({ tag }) => s.domains.tags.create(s.actor, tag ?? ''));
+    return { affected_rows: made.length, returning: made.map(tagNode) };
+  },
+
+  async insert_model_tag({ objects }: { objects: { model_id?: number | null; tag_id?: number | null }[] }, s: Session) {
+    const made = await inOrder(objects, async (object) => {
+      const versionId = needed(object.model_id, 'objects.model_id');
+      const tag = await s.domains.tags.get(s.actor, needed(object.tag_id, 'objects.tag_id'));
+      await s.domains.tags.add(s.actor, tag.id, { modelVersionId: versionId });
+      return modelTagNode(tag, versionId);
+    });
+    return { affected_rows: made.length, returning: made };
+  },
+
+  async delete_model_tag({ where }: { where: Where }, s: Session) {
+    const versionId = needed(pinned(where, 'model_id'), 'where.model_id._eq');
+    const tag = await s.domains.tags.get(s.actor, needed(pinned(where, 'tag_id'), 'where.tag_id._eq'));
+    await s.domains.tags.remove(s.actor, tag.id, { modelVersionId: versionId });
+    return { affected_rows: 1, returning: [modelTagNode(tag, versionId)] };
+  },
+
+  async insert_pipeline_tag({ objects }: { objects: { pipeline_pk_id?: number | null; tag_pk_id?: number | null }[] }, s: Session) {
+    const made = await inOrder(objects, async (object) => {
+      const pipelineId = needed(object.pipeline_pk_id, 'objects.pipeline_pk_id');
+      const tag = await s.domains.tags.get(s.actor, needed(object.tag_pk_id, 'objects.tag_pk_id'));
+      await s.domains.tags.add(s.actor, tag.id, { pipelineId });
+      return pipelineTagNode(tag, pipelineId);
+    });
+    return { affected_rows: made.length, returning: made };
+  },
+
+  async delete_pipeline_tag({ where }: { where: Where }, s: Session) {
+    const pipelineId = needed(pinned(where, 'pipeline_pk_id'), 'where.pipeline_pk_id._eq');
+    const tag = await s.domains.tags.get(s.actor, needed(pinned(where, 'tag_pk_id'), 'where.tag_pk_id._eq'));
+    await s.domains.tags.remove(s.actor, tag.id, { pipelineId });
+    return { affected_rows: 1, returning: [pipelineTagNode(tag, pipelineId)] };
+  },
 
   /** The client makes its user's default workspace this way; whatever name it gives, that is the one they have. */
   async insert_workspace_one({ object }: InsertWorkspace, s: Session) {

@@ -1,4 +1,4 @@
-import type { Deployment, Model, ModelVersion, Pipeline, PipelineVersion, StoredModelConfig, Workspace } from '../../../domains/domains.ts';
+import type { Deployment, Model, ModelVersion, Pipeline, PipelineVersion, StoredModelConfig, Tag, Workspace } from '../../../domains/domains.ts';
 import { modelsOf } from '@potoroo/contract';
 import { writeDefinition } from '../definition.ts';
 import { conversionOf, schemaText } from '../present.ts';
@@ -51,9 +51,33 @@ export const modelVersionNode = (v: ModelVersion): Node => ({
   created_at: v.createdAt,
   visibility: v.visibility,
   owner_id: v.createdBy,
-  model_tags: [],
+  model_tags: async (_: object, s: Session) => s.count((await s.tagsOfModel(v.id)).map((tag) => modelTagNode(tag, v.id))),
   conversion: (args: { path?: string | null }) => (args.path ? jsonPath(conversionOf(v), args.path) : conversionOf(v)),
   model: async (_: object, s: Session) => modelNode(await s.model(v.modelId)),
+});
+
+/** What carries a tag is looked up when it is asked for; the session remembers it. */
+export const tagNode = ({ id, tag }: Pick<Tag, 'id' | 'tag'>): Node => ({
+  id,
+  tag,
+  model_tags: async (_: object, s: Session) => s.count((await s.tag(id)).modelVersionIds.map((versionId) => modelTagNode({ id, tag }, versionId))),
+  pipeline_tags: async (_: object, s: Session) => s.count((await s.tag(id)).pipelineIds.map((pipelineId) => pipelineTagNode({ id, tag }, pipelineId))),
+});
+
+export const modelTagNode = (tag: Pick<Tag, 'id' | 'tag'>, versionId: number): Node => ({
+  model_id: versionId,
+  tag_id: tag.id,
+  tag: () => tagNode(tag),
+  model: async (_: object, s: Session) => modelVersionNode(await s.modelVersion(versionId)),
+});
+
+/** The pair has no id of its own; no two pipelines share one tag's. */
+export const pipelineTagNode = (tag: Pick<Tag, 'id' | 'tag'>, pipelineId: number): Node => ({
+  id: tag.id,
+  pipeline_pk_id: pipelineId,
+  tag_pk_id: tag.id,
+  tag: () => tagNode(tag),
+  pipeline: async (_: object, s: Session) => pipelineNode(await s.pipeline(pipelineId)),
 });
 
 export const modelConfigNode = (c: StoredModelConfig): Node => ({
@@ -78,7 +102,7 @@ export const pipelineNode = (p: Pipeline): Node => ({
   owner_id: p.ownerId,
   workspace_id: p.workspaceId,
   pipeline_versions: (args: Ordered, s: Session) => s.count(sorted(p.versions.map((v) => pipelineVersionNode(v)), args.order_by)),
-  pipeline_tags: [],
+  pipeline_tags: async (_: object, s: Session) => s.count((await s.tagsOfPipeline(p.id)).map((tag) => pipelineTagNode(tag, p.id))),
   workspace: async (_: object, s: Session) => workspaceNode(await s.workspace(p.workspaceId)),
   deployment: async (_: object, s: Session) => {
     const deployment = await deploymentOf(p, s);

@@ -1,5 +1,5 @@
 import { all } from '../pages.ts';
-import { deploymentNode, modelConfigNode, modelVersionNode, pipelineNode, pipelineVersionNode, workspaceNode } from './nodes.ts';
+import { deploymentNode, modelConfigNode, modelVersionNode, pipelineNode, pipelineVersionNode, tagNode, workspaceNode } from './nodes.ts';
 import { orNull, type Session } from './session.ts';
 import { distinct, filter, pinned, sorted, type Node, type OrderBy, type Where } from './where.ts';
 
@@ -22,7 +22,7 @@ const given = <T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
 
 /** Filters are answered by the domains where they can be and checked here once more, so that each means what it says. */
 export const queries = {
-  tag: () => [],
+  tag_by_pk: one((s, id) => s.tag(id), tagNode),
   workspace_by_pk: one((s, id) => s.workspace(id), workspaceNode),
   model_by_pk: one((s, id) => s.modelVersion(id), modelVersionNode),
   model_config_by_pk: one((s, id) => s.domains.models.configById(s.actor, id), modelConfigNode),
@@ -68,6 +68,11 @@ export const queries = {
     }));
     const versions = s.count(found.flatMap((p) => p.versions.map(pipelineVersionNode)));
     return distinct(sorted(await filter(versions, where, s), order_by), distinct_on);
+  },
+
+  async tag({ order_by }: Many, s: Session) {
+    const found = await all((page) => s.tags(page));
+    return sorted(s.count(found.map(tagNode)), order_by);
   },
 
   async deployment({ where }: Many, s: Session) {

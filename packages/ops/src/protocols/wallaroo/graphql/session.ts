@@ -1,7 +1,27 @@
 import { isPotorooError, PotorooError } from '@potoroo/contract';
-import type { Actor, Deployment, Domains, Model, ModelVersion, Pipeline, PipelineVersion, StoredModelConfig, Workspace } from '../../../domains/domains.ts';
+import type { Actor, Deployment, Domains, Model, ModelVersion, Page, PageQuery, Pipeline, PipelineVersion, StoredModelConfig, Tag, Workspace } from '../../../domains/domains.ts';
 import { all } from '../pages.ts';
 import { limits } from './limits.ts';
+
+type TagName = Pick<Tag, 'id' | 'tag'>;
+
+/** Asks once for all the ids that are asked for in one turn of the event loop. */
+function batched<T>(read: (ids: readonly number[]) => Promise<Map<number, T[]>>): (id: number) => Promise<T[]> {
+  let waiting: { ids: Set<number>; found: Promise<Map<number, T[]>> } | undefined;
+  return async (id) => {
+    if (waiting === undefined) {
+      const ids = new Set<number>();
+      const found = new Promise<void>((resolve) => { setImmediate(resolve); }).then(() => {
+        waiting = undefined;
+        return read([...ids]);
+      });
+      waiting = { ids, found };
+    }
+    const { ids, found } = waiting;
+    ids.add(id);
+    return (await found).get(id) ?? [];
+  };
+}
 
 /**
  * One operation's view of the domains: what was read once is not read again, and the rows it touches are counted, so that
@@ -10,12 +30,17 @@ import { limits } from './limits.ts';
 export class Session {
   readonly domains: Domains;
   readonly actor: Actor;
+  /** Tags of a model version that was read, and of a pipeline. */
+  readonly tagsOfModel: (versionId: number) => Promise<TagName[]>;
+  readonly tagsOfPipeline: (id: number) => Promise<TagName[]>;
   readonly #reads = new Map<string, Promise<unknown>>();
   #rows = 0;
 
   constructor(domains: Domains, actor: Actor) {
     this.domains = domains;
     this.actor = actor;
+    this.tagsOfModel = batched((ids) => domains.tags.ofModels(ids));
+    this.tagsOfPipeline = batched((ids) => domains.tags.ofPipelines(ids));
   }
 
   count<T>(rows: T[]): T[] {
@@ -58,6 +83,15 @@ export class Session {
   }
   pipelineVersion(id: number): Promise<PipelineVersion> {
     return this.#once(`pipeline version ${id}`, () => this.domains.pipelines.version(this.actor, id));
+  }
+  tag(id: number): Promise<Tag> {
+    return this.#once(`tag ${id}`, () => this.domains.tags.get(this.actor, id));
+  }
+  /** A page of the list; each is known from then on. */
+  async tags(query: PageQuery): Promise<Page<Tag>> {
+    const page = await this.domains.tags.list(this.actor, query);
+    for (const tag of page.items) this.#reads.set(`tag ${tag.id}`, Promise.resolve(tag));
+    return page;
   }
   deployment(id: number): Promise<Deployment> {
     return this.#once(`deployment ${id}`, () => this.domains.deployments.get(this.actor, id));
