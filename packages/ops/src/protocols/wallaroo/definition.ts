@@ -23,7 +23,8 @@ interface StepForm<T extends Step['type']> {
   write(step: Extract<Step, { type: T }>, shaOf: ShaOf): Promise<Record<string, unknown>>;
 }
 
-const forms: { [T in Step['type']]: StepForm<T> } = {
+/** The kinds that the client and this server both know. */
+const forms: { [T in Step['type']]?: StepForm<T> } = {
   model: {
     key: 'ModelInference',
     read(body, at) {
@@ -38,6 +39,12 @@ const forms: { [T in Step['type']]: StepForm<T> } = {
   },
 };
 const formOfKey = new Map(Object.values(forms).map((form) => [form.key, form]));
+
+/** A step that this wire has no word for is shown by its own, so that what it is can still be read. */
+async function writeStep<T extends Step['type']>(step: Extract<Step, { type: T }>, shaOf: ShaOf): Promise<Record<string, unknown>> {
+  const form = forms[step.type as T];
+  return form === undefined ? { [step.type]: step } : { [form.key]: await form.write(step, shaOf) };
+}
 
 /**
  * Steps of a definition; none for `{}`, which asks for the pipeline alone. An empty list is what the client sends when it
@@ -61,5 +68,5 @@ export function readDefinition(definition: unknown): Step[] {
 
 /** The definition of a pipeline of this name. */
 export async function writeDefinition(name: string, steps: readonly Step[], shaOf: ShaOf): Promise<WireDefinition> {
-  return { id: name, steps: await Promise.all(steps.map(async (step) => ({ [forms[step.type].key]: await forms[step.type].write(step, shaOf) }))) };
+  return { id: name, steps: await Promise.all(steps.map((step) => writeStep(step, shaOf))) };
 }
