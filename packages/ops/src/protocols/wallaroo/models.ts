@@ -32,11 +32,11 @@ export function modelRoutes(app: FastifyInstance, { domains: { models, workspace
     const { dynamic_batching_config, continuous_batching_config, openai_config } = body;
     const config = await models.configure(actor, body.model_version_id, {
       ...(body.tensor_fields ? { tensorFields: body.tensor_fields } : {}),
-      ...(body.filter_threshold == null ? {} : { filterThreshold: body.filter_threshold }),
+      ...(typeof body.filter_threshold === 'number' ? { filterThreshold: body.filter_threshold } : {}),
       ...(body.batch_config ? { batchConfig: body.batch_config } : {}),
       ...(body.input_schema ? { inputSchema: readSchema(body.input_schema, 'input_schema') } : {}),
       ...(body.output_schema ? { outputSchema: readSchema(body.output_schema, 'output_schema') } : {}),
-    }, Object.fromEntries(Object.entries({ dynamic_batching_config, continuous_batching_config, openai_config }).filter(([, value]) => value != null)));
+    }, Object.fromEntries(Object.entries({ dynamic_batching_config, continuous_batching_config, openai_config }).filter(([, value]) => Boolean(value))));
     return { model_config: configBody(config) };
   });
 

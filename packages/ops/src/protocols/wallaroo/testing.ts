@@ -1,21 +1,19 @@
-import { readFile, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { createOps } from '../../app.ts';
-import { readSettings } from '../../settings.ts';
+import type { TestDatabase } from '../../storage/testing.ts';
+import { adminEmail, adminPassword, startOps, type Answer, type TestOps } from '../../testing.ts';
 
 const example = fileURLToPath(new URL('../../../../../examples/breast-cancer/model.onnx', import.meta.url));
 
-export interface Answer { status: number; body: Record<string, unknown>; text: string; headers: Headers }
+export type Json = Record<string, unknown>;
 /** One user's way to talk to the server, as the Python client does. */
 export interface Caller {
   readonly id: string;
   readonly token: string;
-  send(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
-  post(path: string, body?: unknown): Promise<Answer>;
-  graphql(query: string, variables?: Record<string, unknown>): Promise<{ data?: Record<string, unknown> | null; errors?: { message: string; extensions: { code: string } }[]; status: number }>;
-  form(path: string, parts: readonly Part[]): Promise<Answer>;
+  send(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer<Json>>;
+  post(path: string, body?: unknown): Promise<Answer<Json>>;
+  graphql(query: string, variables?: Json): Promise<{ data?: Json | null; errors?: { message: string; extensions: { code: string } }[]; status: number }>;
+  form(path: string, parts: readonly Part[]): Promise<Answer<Json>>;
 }
 
 export interface Part { name: string; content: Uint8Array | string; type?: string; fileName?: string }
@@ -39,51 +37,37 @@ export const uploadParts = (metadata: unknown, content: Uint8Array | string): Pa
   { name: 'file', content, type: 'application/octet-stream', fileName: 'model.onnx' },
 ];
 
-export const metadataOf = (name: string, workspaceId: number): Record<string, unknown> => ({
+export const metadataOf = (name: string, workspaceId: number): Json => ({
   name, visibility: 'private', workspace_id: workspaceId, conversion: { arch: 'x86', accel: 'none', framework: 'onnx', framework_config: null, python_version: '3.8', requirements: [] },
 });
 
-/** A whole ops on a free port with a data folder of its own, its administrator, and sign-ins. */
-export async function startOps(env: Record<string, string> = {}) {
-  const folder = await mkdtemp(join(tmpdir(), 'potoroo-wallaroo-'));
-  const admin = { email: 'admin@example.com', password: 'the-first-password' };
-  const ops = await createOps(readSettings({
-    POTOROO_DATA_DIR: join(folder, 'data'), POTOROO_PORT: '0', POTOROO_ADMIN_EMAIL: admin.email, POTOROO_ADMIN_PASSWORD: admin.password, LOG_LEVEL: 'silent', ...env,
-  }));
-  const url = await ops.listen();
-  const model = await readFile(example);
+export const exampleModel = (): Promise<Buffer> => readFile(example);
 
-  const signIn = async (email: string, password: string): Promise<Caller> => {
-    const form = new URLSearchParams({ grant_type: 'password', client_id: 'sdk-client', username: email, password });
-    const answer = await fetch(`${url}/auth/realms/master/protocol/openid-connect/token`, { method: 'POST', body: form });
-    const { access_token: token } = (await answer.json()) as { access_token: string };
-    const { id } = await ops.domains.identity.actorOf(token);
-    const request = async (path: string, init: RequestInit): Promise<Answer> => {
-      const response = await fetch(url + path, init);
-      const text = await response.text();
-      const json = response.headers.get('content-type')?.includes('json') ? (JSON.parse(text) as Record<string, unknown>) : {};
-      return { status: response.status, body: json, text, headers: response.headers };
-    };
-    const auth = { authorization: `Bearer ${token}` };
-    const send: Caller['send'] = (method, path, body, headers = {}) => request(path, {
-      method, headers: { ...auth, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-      ...(body === undefined ? {} : { body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
-    });
-    return {
-      id, token, send,
-      post: (path, body = {}) => send('POST', path, body),
-      graphql: async (query, variables) => {
-        const { body, status } = await send('POST', '/v1/graphql', { query, ...(variables && { variables }) });
-        return { ...(body as Awaited<ReturnType<Caller['graphql']>>), status };
-      },
-      form: (path, parts) => request(path, { method: 'POST', headers: { ...auth, 'content-type': formType }, body: formBody(parts) }),
-    };
+export async function callerOf(server: TestOps, email: string, password: string): Promise<Caller> {
+  const token = await server.signIn(email, password);
+  const { id } = await server.ops.domains.identity.actorOf(token);
+  const send: Caller['send'] = async (method, path, body, headers = {}) => {
+    const answer = await server.call<Json | undefined>(method, path, body, { token, headers: { ...(typeof body === 'string' && { 'content-type': 'application/json' }), ...headers } });
+    return { ...answer, body: answer.body ?? {} };
   };
   return {
-    ops, url, admin, signIn, model,
-    close: async () => {
-      await ops.close();
-      await rm(folder, { recursive: true, force: true });
+    id, token, send,
+    post: (path, body = {}) => send('POST', path, body),
+    graphql: async (query, variables) => {
+      const { body, status } = await send('POST', '/v1/graphql', { query, ...(variables && { variables }) });
+      return { ...(body as Awaited<ReturnType<Caller['graphql']>>), status };
     },
+    form: (path, parts) => send('POST', path, formBody(parts), { 'content-type': formType }),
   };
+}
+
+/** A whole ops and the callers of a test: its administrator, and two users who share nothing. */
+export async function startWithUsers(database: TestDatabase, env: Record<string, string> = {}) {
+  const server = await startOps(database, env);
+  const admin = await callerOf(server, adminEmail, adminPassword);
+  const user = async (email: string): Promise<Caller> => {
+    await admin.post('/v1/api/users/invite', { email, password: 'a-good-password' });
+    return callerOf(server, email, 'a-good-password');
+  };
+  return { server, admin, ana: await user('ana@example.com'), eve: await user('eve@example.com') };
 }
