@@ -1,9 +1,11 @@
 import { Argument, Command } from 'commander';
 import { action, example, type ContextOf } from './command.ts';
+import { addConnection } from './commands/connection.ts';
 import { addEngine } from './commands/engine.ts';
 import { addLogin } from './commands/login.ts';
 import { addModel } from './commands/model.ts';
 import { addPipeline } from './commands/pipeline.ts';
+import { addTag } from './commands/tag.ts';
 import { addUp } from './commands/up.ts';
 import { addWorkspace } from './commands/workspace.ts';
 import { candidates, completionScript, shells, type Shell } from './completion.ts';
@@ -26,6 +28,8 @@ export function makeProgram(contextOf: ContextOf): Command {
   addWorkspace(program, contextOf);
   addModel(program, contextOf);
   addPipeline(program, contextOf);
+  addTag(program, contextOf);
+  addConnection(program, contextOf);
   addEngine(program, contextOf);
 
   example(program.command('token').description('print an access token, for curl and the like')

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { PotorooError, type AccessList } from '@potoroo/contract';
 import { ensureAdministrator } from './administrator.ts';
 import { Access } from './domains/access.ts';
+import { ConnectionService } from './domains/connections/connections.service.ts';
 import { DeploymentService } from './domains/deployments/deployments.service.ts';
 import type { Domains } from './domains/domains.ts';
 import { IdentityService } from './domains/identity/identity.service.ts';
@@ -13,6 +14,7 @@ import { Environments } from './domains/environments/environments.service.ts';
 import { inspectInChild } from './domains/models/inspection.ts';
 import { ModelService } from './domains/models/models.service.ts';
 import { PipelineService } from './domains/pipelines/pipelines.service.ts';
+import { TagService } from './domains/tags/tags.service.ts';
 import { UserService } from './domains/users/users.service.ts';
 import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
 import { openProcessHost } from './hosts/process/process-host.ts';
@@ -31,6 +33,7 @@ import { publicUrlOf, type Settings } from './settings.ts';
 import { openBlobFolder } from './storage/blobs.ts';
 import { createDatabase } from './storage/database.ts';
 import { takeDataFolder } from './storage/data-folder.ts';
+import { openSecrets } from './storage/secrets.ts';
 
 export interface OpsOptions {
   readonly clock?: () => number;
@@ -81,6 +84,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     });
     opened.push(() => models.close());
     const pipelines = new PipelineService(db, access, models, clock);
+    const tags = new TagService(db, access, models, pipelines, clock);
+    const connections = new ConnectionService(db, access, openSecrets(settings.dataDir, settings.secretKey), clock);
     const logs = await openLogs({ db, pipelines, folder: join(settings.dataDir, 'logs'), clock, onError });
     opened.push(() => logs.close());
     const accessList = async (workspaceId: number): Promise<AccessList> => ({ issuer: identity.issuer(), jwks: await identity.jwks(), subjects: await access.subjects(workspaceId) });
@@ -95,7 +100,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
-    const domains: Domains = { users, identity, workspaces, models, pipelines, deployments, logs, accessList };
+    const domains: Domains = { users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, accessList };
 
     const stopping = new AbortController();
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });

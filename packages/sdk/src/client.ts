@@ -1,10 +1,12 @@
 import { apiPrefix, PotorooError, type ApiUser, type NewUser } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
+import { Connections } from './connections.ts';
 import { Deployments } from './deployments.ts';
 import { Models } from './models.ts';
 import type { Pages } from './pages.ts';
 import { Pipelines } from './pipelines.ts';
 import { Session, type Credentials, type TokenSet } from './session.ts';
+import { Tags } from './tags.ts';
 import { Transport, type CallOptions } from './transport.ts';
 import { Workspaces } from './workspaces.ts';
 
@@ -35,6 +37,8 @@ export class Potoroo {
   readonly models: Models;
   readonly pipelines: Pipelines;
   readonly deployments: Deployments;
+  readonly tags: Tags;
+  readonly connections: Connections;
   readonly #transport: Transport;
   readonly #session: Session;
 
@@ -48,6 +52,8 @@ export class Potoroo {
     this.pipelines = calls.pipelines = new Pipelines(calls);
     this.deployments = calls.deployments = new Deployments(calls);
     this.workspaces = new Workspaces(calls);
+    this.tags = new Tags(calls);
+    this.connections = new Connections(calls);
     this.users = new Users(this.#transport);
   }
 

@@ -3,3 +3,4 @@ export * from './people.ts';
 export * from './models.ts';
 export * from './deployments.ts';
 export * from './logs.ts';
+export * from './tags.ts';

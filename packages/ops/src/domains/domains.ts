@@ -188,24 +188,26 @@ export interface Tags {
   /** @throws already_exists, invalid_name */
   create(actor: Actor, text: string): Promise<Tag>;
   get(actor: Actor, id: number): Promise<Tag>;
-  list(actor: Actor, query?: PageQuery): Promise<Page<Tag>>;
+  list(actor: Actor, query?: PageQuery & { tag?: string }): Promise<Page<Tag>>;
   /** Adding a tag that is there already changes nothing. */
   add(actor: Actor, tagId: number, to: Taggable): Promise<void>;
   remove(actor: Actor, tagId: number, from: Taggable): Promise<void>;
+  /** Takes it off everything. For who made it and administrators. */
+  delete(actor: Actor, id: number): Promise<void>;
   /** Tags of things that the caller has read already, by id. */
   ofModels(versionIds: readonly number[]): Promise<Map<number, { id: number; tag: string }[]>>;
   ofPipelines(ids: readonly number[]): Promise<Map<number, { id: number; tag: string }[]>>;
 }
 
 export type ConnectionKey = { id: string } | { name: string };
-/** Without its details: those are read one at a time, on purpose. */
+/** Without its details: those are read one at a time, on purpose. `workspaces` are those of them that the actor may see. */
 export interface Connection { id: string; name: string; type: string; createdAt: Date; createdBy: string; workspaces: { id: number; name: string }[] }
 export interface Connections {
   /** @throws already_exists: names are unique on the server */
   create(actor: Actor, input: { name: string; type: string; details: Record<string, unknown> }): Promise<Connection>;
   get(actor: Actor, key: ConnectionKey): Promise<Connection>;
   details(actor: Actor, key: ConnectionKey): Promise<Record<string, unknown>>;
-  list(actor: Actor, query?: PageQuery & { workspaceId?: number }): Promise<Page<Connection>>;
+  list(actor: Actor, query?: PageQuery & { workspaceId?: number; name?: string }): Promise<Page<Connection>>;
   addToWorkspace(actor: Actor, key: ConnectionKey, workspaceId: number): Promise<Connection>;
   removeFromWorkspace(actor: Actor, key: ConnectionKey, workspaceId: number): Promise<void>;
   /** @throws in_use while it is in a workspace */
@@ -213,7 +215,7 @@ export interface Connections {
 }
 
 export interface Domains {
-  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs;
+  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections;
   /** Access list for the engines of a workspace. */
   accessList(workspaceId: number): Promise<AccessList>;
 }

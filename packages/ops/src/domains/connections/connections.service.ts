@@ -42,11 +42,11 @@ export class ConnectionService implements Connections {
       if (isUniqueViolation(error)) throw new PotorooError('already_exists', `There is a connection named ${JSON.stringify(name)} already; choose another name.`);
       throw error;
     }
-    return (await this.#shown([await this.#find(actor, { id: uuid })]))[0] as Connection;
+    return (await this.#shown(actor, [await this.#find(actor, { id: uuid })]))[0] as Connection;
   }
 
   async get(actor: Actor, key: ConnectionKey): Promise<Connection> {
-    return (await this.#shown([await this.#find(actor, key)]))[0] as Connection;
+    return (await this.#shown(actor, [await this.#find(actor, key)]))[0] as Connection;
   }
 
   async details(actor: Actor, key: ConnectionKey): Promise<Record<string, unknown>> {
@@ -54,13 +54,13 @@ export class ConnectionService implements Connections {
     return parsed(this.#secrets.open(row.sealedDetails, row.uuid));
   }
 
-  async list(actor: Actor, query: PageQuery & { workspaceId?: number } = {}): Promise<Page<Connection>> {
+  async list(actor: Actor, query: PageQuery & { workspaceId?: number; name?: string } = {}): Promise<Page<Connection>> {
     const window = pageWindow(query);
     const { workspaceId } = query;
     if (workspaceId !== undefined) await this.#access.require(actor, workspaceId, 'read', notFound('workspace_not_found', workspaceId));
-    const rows = await this.#store.list(window, { ...(workspaceId === undefined ? {} : { workspaceId }), ...(actor.role === 'admin' || workspaceId !== undefined ? {} : { visibleTo: { userId: actor.id } }) });
+    const rows = await this.#store.list(window, { ...(workspaceId === undefined ? {} : { workspaceId }), ...(query.name === undefined ? {} : { name: query.name }), ...(actor.role === 'admin' || workspaceId !== undefined ? {} : { visibleTo: { userId: actor.id } }) });
     const page = pageFrom(rows, window, (row) => row.id, (row) => row);
-    return { items: await this.#shown(page.items), cursor: page.cursor };
+    return { items: await this.#shown(actor, page.items), cursor: page.cursor };
   }
 
   async addToWorkspace(actor: Actor, key: ConnectionKey, workspaceId: number): Promise<Connection> {
@@ -84,8 +84,12 @@ export class ConnectionService implements Connections {
   async remove(actor: Actor, key: ConnectionKey): Promise<void> {
     const row = await this.#find(actor, key);
     if (actor.role !== 'admin' && row.createdBy !== actor.id) throw new PotorooError('forbidden', `Only who made connection ${JSON.stringify(row.name)} or an administrator may delete it.`);
-    const workspaces = (await this.#store.workspacesOf([row.id])).get(row.id) ?? [];
-    if (workspaces.length > 0) throw new PotorooError('in_use', `Connection ${JSON.stringify(row.name)} is in ${workspaces.length} workspace(s), ${workspaces.slice(0, 5).map((w) => JSON.stringify(w.name)).join(', ')}; remove it from them first.`);
+    const workspaces = (await this.#store.workspacesOf([row.id], undefined)).get(row.id) ?? [];
+    if (workspaces.length > 0) {
+      const seen = (await this.#shown(actor, [row]))[0]?.workspaces ?? [];
+      const named = seen.slice(0, 5).map((w) => `, ${JSON.stringify(w.name)}`).join('');
+      throw new PotorooError('in_use', `Connection ${JSON.stringify(row.name)} is in ${workspaces.length} ${workspaces.length === 1 ? 'workspace' : 'workspaces'}${named}; remove it from there first.`);
+    }
     await this.#store.delete(row.id);
   }
 
@@ -99,8 +103,8 @@ export class ConnectionService implements Connections {
     return row;
   }
 
-  async #shown(rows: readonly ConnectionRow[]): Promise<Connection[]> {
-    const workspaces = await this.#store.workspacesOf(rows.map((row) => row.id));
+  async #shown(actor: Actor, rows: readonly ConnectionRow[]): Promise<Connection[]> {
+    const workspaces = await this.#store.workspacesOf(rows.map((row) => row.id), this.#access.workspacesOf(actor));
     return rows.map((row) => ({ id: row.uuid, name: row.name, type: row.type, createdBy: row.createdBy, createdAt: date(row.createdAt), workspaces: workspaces.get(row.id) ?? [] }));
   }
 }

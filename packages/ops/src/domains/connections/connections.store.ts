@@ -2,6 +2,7 @@ import type { Generated, Kysely, Selectable } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
 import type { Time } from '../../storage/values.ts';
+import type { Access } from '../access.ts';
 
 interface ConnectionTable { id: Generated<number>; uuid: string; name: string; type: string; sealedDetails: string; createdBy: string; createdAt: Time }
 interface WorkspaceConnectionTable { workspaceId: number; connectionId: number }
@@ -24,10 +25,11 @@ export class ConnectionStore {
   }
 
   /** Those of one workspace, or those that somebody made or shares a workspace with; all when neither is given. */
-  list(window: PageWindow, filter: { workspaceId?: number; visibleTo?: { userId: string } }): Promise<ConnectionRow[]> {
+  list(window: PageWindow, filter: { workspaceId?: number; name?: string; visibleTo?: { userId: string } }): Promise<ConnectionRow[]> {
     let query = this.#db.selectFrom('connections').selectAll().orderBy('id', 'desc').limit(window.take);
     if (window.before !== undefined) query = query.where('id', '<', window.before);
     if (filter.workspaceId !== undefined) query = query.where('id', 'in', this.#db.selectFrom('workspaceConnections').select('connectionId').where('workspaceId', '=', filter.workspaceId));
+    if (filter.name !== undefined) query = query.where('name', '=', filter.name);
     const { visibleTo } = filter;
     if (visibleTo !== undefined) {
       query = query.where((eb) => eb.or([
@@ -39,12 +41,14 @@ export class ConnectionStore {
     return query.execute();
   }
 
-  /** Workspaces of each of these connections, by connection id. */
-  async workspacesOf(ids: readonly number[]): Promise<Map<number, { id: number; name: string }[]>> {
+  /** Workspaces of each of these connections, by connection id: all, or those among `visible`. */
+  async workspacesOf(ids: readonly number[], visible: ReturnType<Access['workspacesOf']>): Promise<Map<number, { id: number; name: string }[]>> {
     const found = new Map<number, { id: number; name: string }[]>(ids.map((id) => [id, []]));
     if (ids.length === 0) return found;
-    const rows = await this.#db.selectFrom('workspaceConnections').innerJoin('workspaces', 'workspaces.id', 'workspaceConnections.workspaceId')
-      .select(['workspaceConnections.connectionId', 'workspaces.id', 'workspaces.name']).where('workspaceConnections.connectionId', 'in', ids).orderBy('workspaces.id').execute();
+    let query = this.#db.selectFrom('workspaceConnections').innerJoin('workspaces', 'workspaces.id', 'workspaceConnections.workspaceId')
+      .select(['workspaceConnections.connectionId', 'workspaces.id', 'workspaces.name']).where('workspaceConnections.connectionId', 'in', ids).orderBy('workspaces.id');
+    if (visible !== undefined) query = query.where('workspaces.id', 'in', visible);
+    const rows = await query.execute();
     for (const row of rows) found.get(row.connectionId)?.push({ id: row.id, name: row.name });
     return found;
   }

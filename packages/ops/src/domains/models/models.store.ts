@@ -104,7 +104,8 @@ export class ModelStore {
     if (filter.createdBefore !== undefined) query = query.where('modelVersions.createdAt', '<=', filter.createdBefore.getTime());
     if (filter.ownerId !== undefined) query = query.where('modelVersions.createdBy', '=', filter.ownerId);
     if (filter.term !== '') {
-      query = query.where(sql<boolean>`(${sql.join(['models.name', 'modelVersions.version', 'modelVersions.sha256', 'modelVersions.fileName'].map((c) => contains(c, filter.term)), sql` or `)})`);
+      const tagged = this.#db.selectFrom('modelTags').innerJoin('tags', 'tags.id', 'modelTags.tagId').select('modelTags.modelVersionId').where(contains('tags.tag', filter.term));
+      query = query.where(sql<boolean>`(${sql.ref('modelVersions.id')} in ${tagged} or ${sql.join(['models.name', 'modelVersions.version', 'modelVersions.sha256', 'modelVersions.fileName'].map((c) => contains(c, filter.term)), sql` or `)})`);
     }
     return (await query.execute()).map(toVersion);
   }

@@ -75,6 +75,7 @@ export class PipelineStore {
       query = query.where((eb) => eb.or([
         contains('pipelines.name', term),
         eb.exists(eb.selectFrom('pipelineVersions').select('pipelineVersions.id').whereRef('pipelineVersions.pipelineId', '=', 'pipelines.id').where(contains('pipelineVersions.version', term))),
+        eb('pipelines.id', 'in', eb.selectFrom('pipelineTags').innerJoin('tags', 'tags.id', 'pipelineTags.tagId').select('pipelineTags.pipelineId').where(contains('tags.tag', term))),
       ]));
     }
     return query.execute();

@@ -1,10 +1,10 @@
-import { PotorooError } from '@potoroo/contract';
+import { isPotorooError, PotorooError } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { isUniqueViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { date } from '../../storage/values.ts';
-import { notFound } from '../access.ts';
+import { notFound, type Access } from '../access.ts';
 import type { Actor, Models, Page, PageQuery, Pipelines, Tag, Tags, Taggable } from '../domains.ts';
 import { TagStore, type TagRow } from './tags.store.ts';
 
@@ -13,12 +13,14 @@ const maxLength = 256;
 /** Tags are shared by everybody who is signed in; what carries one is shown only to those who may see that thing. */
 export class TagService implements Tags {
   readonly #store: TagStore;
+  readonly #access: Access;
   readonly #models: Pick<Models, 'version'>;
   readonly #pipelines: Pick<Pipelines, 'get'>;
   readonly #clock: () => number;
 
-  constructor(db: Kysely<Database>, models: Pick<Models, 'version'>, pipelines: Pick<Pipelines, 'get'>, clock: () => number) {
+  constructor(db: Kysely<Database>, access: Access, models: Pick<Models, 'version'>, pipelines: Pick<Pipelines, 'get'>, clock: () => number) {
     this.#store = new TagStore(db);
+    this.#access = access;
     this.#models = models;
     this.#pipelines = pipelines;
     this.#clock = clock;
@@ -42,9 +44,9 @@ export class TagService implements Tags {
     return (await this.#shown(actor, [row]))[0] as Tag;
   }
 
-  async list(actor: Actor, query: PageQuery = {}): Promise<Page<Tag>> {
+  async list(actor: Actor, query: PageQuery & { tag?: string } = {}): Promise<Page<Tag>> {
     const window = pageWindow(query);
-    const page = pageFrom(await this.#store.list(window), window, (row) => row.id, (row) => row);
+    const page = pageFrom(await this.#store.list(window, query.tag), window, (row) => row.id, (row) => row);
     return { items: await this.#shown(actor, page.items), cursor: page.cursor };
   }
 
@@ -56,6 +58,13 @@ export class TagService implements Tags {
   async remove(actor: Actor, tagId: number, from: Taggable): Promise<void> {
     const { kind, id } = await this.#check(actor, tagId, from);
     if (!(await this.#store.remove(kind, tagId, id))) throw new PotorooError('tag_not_found', `The ${kind} ${id} does not carry tag ${tagId}.`);
+  }
+
+  async delete(actor: Actor, id: number): Promise<void> {
+    const row = await this.#store.byId(id);
+    if (row === undefined) throw notFound('tag_not_found', id);
+    if (actor.role !== 'admin' && row.createdBy !== actor.id) throw new PotorooError('forbidden', `Only who made tag ${JSON.stringify(row.tag)} or an administrator may delete it.`);
+    await this.#store.delete(id);
   }
 
   async ofModels(versionIds: readonly number[]): Promise<Map<number, { id: number; tag: string }[]>> {
@@ -70,7 +79,9 @@ export class TagService implements Tags {
   async #check(actor: Actor, tagId: number, thing: Taggable): Promise<{ kind: 'model' | 'pipeline'; id: number }> {
     if ((await this.#store.byId(tagId)) === undefined) throw notFound('tag_not_found', tagId);
     if ('modelVersionId' in thing) {
-      await this.#models.version(actor, thing.modelVersionId);
+      const { workspaceId, name } = await this.#models.version(actor, thing.modelVersionId);
+      // A public model is for everybody to see and use, not to change.
+      await this.#access.require(actor, workspaceId, 'write', new PotorooError('forbidden', `Model ${name} is in a workspace that you are not in; only its members may tag it.`));
       return { kind: 'model', id: thing.modelVersionId };
     }
     await this.#pipelines.get(actor, thing.pipelineId);
@@ -93,6 +104,8 @@ export class TagService implements Tags {
 /** Those of the ids that can be read. */
 async function visible(ids: readonly number[], read: (id: number) => Promise<unknown>): Promise<Set<number>> {
   const seen = new Set<number>();
-  for (const id of new Set(ids)) await read(id).then(() => seen.add(id), () => undefined);
+  for (const id of new Set(ids)) await read(id).then(() => seen.add(id), (error: unknown) => {
+    if (!isPotorooError(error) || error.status !== 404) throw error;
+  });
   return seen;
 }

@@ -27,9 +27,10 @@ export class TagStore {
     return this.#db.selectFrom('tags').selectAll().where('id', '=', id).executeTakeFirst();
   }
 
-  list(window: PageWindow): Promise<TagRow[]> {
+  list(window: PageWindow, tag: string | undefined): Promise<TagRow[]> {
     let query = this.#db.selectFrom('tags').selectAll().orderBy('id', 'desc').limit(window.take);
     if (window.before !== undefined) query = query.where('id', '<', window.before);
+    if (tag !== undefined) query = query.where('tag', '=', tag);
     return query.execute();
   }
 

@@ -1,73 +1,94 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { databases, type TestStorage } from '../../storage/testing.ts';
-import type { Actor, ModelVersion, Pipeline } from '../domains.ts';
-import { notFound } from '../access.ts';
+import { databases } from '../../storage/testing.ts';
+import type { Actor } from '../domains.ts';
+import { openDomains, type TestDomains } from '../testing.ts';
 import { TagService } from './tags.service.ts';
 
-const alice: Actor = { id: 'alice', email: 'alice@example.com', role: 'user' };
-const bob: Actor = { id: 'bob', email: 'bob@example.com', role: 'user' };
-
-describe.each(databases)('tags on $name', ({ open }) => {
-  let storage: TestStorage;
+describe.each(databases)('tags on $name', (database) => {
+  let t: TestDomains;
   let tags: TagService;
+  /** Ann's; Bob is in her workspace, Eve is not. */
+  let [ann, bob, eve]: Actor[] = [];
   let versionId: number;
   let pipelineId: number;
 
   beforeEach(async () => {
-    storage = await open();
-    const now = 1_700_000_000_000;
-    const { db } = storage;
-    const workspace = await db.insertInto('workspaces').values({ name: 'w', archived: 0, createdAt: now, createdBy: 'alice' }).returning('id').executeTakeFirstOrThrow();
-    const model = await db.insertInto('models').values({ workspaceId: workspace.id, name: 'm', ownerId: 'alice', createdAt: now, updatedAt: now }).returning('id').executeTakeFirstOrThrow();
-    versionId = (await db.insertInto('modelVersions').values({
-      modelId: model.id, version: 'v', sha256: '0'.repeat(64), size: 1, fileName: 'm.onnx', framework: 'onnx', runtime: 'onnx', arch: 'x86', accel: 'none', visibility: 'private',
-      status: 'ready', reason: null, inputs: null, outputs: null, conversion: '{}', createdAt: now, updatedAt: now, createdBy: 'alice',
-    }).returning('id').executeTakeFirstOrThrow()).id;
-    pipelineId = (await db.insertInto('pipelines').values({ workspaceId: workspace.id, name: 'p', ownerId: 'alice', createdAt: now, updatedAt: now }).returning('id').executeTakeFirstOrThrow()).id;
-    // Who may see what is the business of the models and pipelines domains: here only Alice may.
-    const only = <T>(id: number, code: 'model_not_found' | 'pipeline_not_found') => async (actor: Actor, wanted: number): Promise<T> => {
-      if (actor.id !== 'alice' || wanted !== id) throw notFound(code, wanted);
-      return { id } as T;
-    };
-    tags = new TagService(db, { version: only<ModelVersion>(versionId, 'model_not_found') }, { get: only<Pipeline>(pipelineId, 'pipeline_not_found') }, () => now);
+    t = await openDomains(database, { inspect: async () => ({ status: 'ready', inputs: [], outputs: [] }) as never });
+    [ann, bob, eve] = [t.ann, t.bob, t.eve];
+    versionId = (await t.upload(t.ann, 'm')).id;
+    pipelineId = (await t.pipelines.create(t.ann, { workspaceId: t.workspaceId, name: 'p' })).id;
+    tags = new TagService(t.storage.db, t.access, t.models, t.pipelines, () => t.time.now);
   });
-  afterEach(() => storage.close());
+  afterEach(() => t.close());
 
   test('put on a model version and a pipeline, taken off again', async () => {
-    const tag = await tags.create(alice, 'production');
-    await tags.add(alice, tag.id, { modelVersionId: versionId });
-    await tags.add(alice, tag.id, { modelVersionId: versionId });
-    await tags.add(alice, tag.id, { pipelineId });
-    expect(await tags.get(alice, tag.id)).toMatchObject({ tag: 'production', modelVersionIds: [versionId], pipelineIds: [pipelineId] });
+    const tag = await tags.create(ann!, 'production');
+    await tags.add(ann!, tag.id, { modelVersionId: versionId });
+    await tags.add(ann!, tag.id, { modelVersionId: versionId });
+    await tags.add(ann!, tag.id, { pipelineId });
+    expect(await tags.get(ann!, tag.id)).toMatchObject({ tag: 'production', modelVersionIds: [versionId], pipelineIds: [pipelineId] });
     expect((await tags.ofModels([versionId])).get(versionId)).toMatchObject([{ id: tag.id, tag: 'production' }]);
     expect((await tags.ofPipelines([pipelineId, 999])).get(999)).toEqual([]);
-    await tags.remove(alice, tag.id, { modelVersionId: versionId });
-    expect(await tags.get(alice, tag.id)).toMatchObject({ modelVersionIds: [], pipelineIds: [pipelineId] });
-    await expect(tags.remove(alice, tag.id, { modelVersionId: versionId })).rejects.toMatchObject({ code: 'tag_not_found' });
+    await tags.remove(ann!, tag.id, { modelVersionId: versionId });
+    expect(await tags.get(ann!, tag.id)).toMatchObject({ modelVersionIds: [], pipelineIds: [pipelineId] });
+    await expect(tags.remove(ann!, tag.id, { modelVersionId: versionId })).rejects.toMatchObject({ code: 'tag_not_found' });
   });
 
   test('what carries a tag is hidden from those who may not see it', async () => {
-    const tag = await tags.create(alice, 'secret project');
-    await tags.add(alice, tag.id, { pipelineId });
-    expect((await tags.list(bob)).items).toMatchObject([{ tag: 'secret project', pipelineIds: [] }]);
-    await expect(tags.add(bob, tag.id, { pipelineId })).rejects.toMatchObject({ code: 'pipeline_not_found' });
-    await expect(tags.remove(bob, tag.id, { pipelineId })).rejects.toMatchObject({ code: 'pipeline_not_found' });
+    const tag = await tags.create(ann!, 'secret project');
+    await tags.add(ann!, tag.id, { pipelineId });
+    await tags.add(bob!, tag.id, { modelVersionId: versionId });
+    expect((await tags.list(bob!)).items).toMatchObject([{ pipelineIds: [pipelineId], modelVersionIds: [versionId] }]);
+    expect((await tags.list(eve!)).items).toMatchObject([{ tag: 'secret project', pipelineIds: [], modelVersionIds: [] }]);
+    for (const [thing, code] of [[{ pipelineId }, 'pipeline_not_found'], [{ modelVersionId: versionId }, 'model_not_found']] as const) {
+      await expect(tags.add(eve!, tag.id, thing)).rejects.toMatchObject({ code });
+      await expect(tags.remove(eve!, tag.id, thing)).rejects.toMatchObject({ code });
+    }
+  });
+
+  test('a public model is seen by all and tagged by members only', async () => {
+    const tag = await tags.create(eve!, 'mine');
+    await t.storage.db.updateTable('modelVersions').set({ visibility: 'public' }).where('id', '=', versionId).execute();
+    await expect(tags.add(eve!, tag.id, { modelVersionId: versionId })).rejects.toMatchObject({ code: 'forbidden' });
+    await tags.add(bob!, tag.id, { modelVersionId: versionId });
+    expect((await tags.get(eve!, tag.id)).modelVersionIds).toEqual([versionId]);
+  });
+
+  test('is found by its text, and finds what carries it', async () => {
+    const tag = await tags.create(ann!, 'My Great Tag');
+    await tags.create(ann!, 'other');
+    expect((await tags.list(ann!, { tag: 'My Great Tag' })).items.map((found) => found.id)).toEqual([tag.id]);
+    await tags.add(ann!, tag.id, { modelVersionId: versionId });
+    await tags.add(ann!, tag.id, { pipelineId });
+    expect((await t.models.search(ann!, { term: 'great tag' })).items.map((v) => v.id)).toEqual([versionId]);
+    expect((await t.pipelines.list(ann!, { term: 'great tag' })).items.map((p) => p.id)).toEqual([pipelineId]);
+    expect((await t.models.search(eve!, { term: 'great tag' })).items).toEqual([]);
+  });
+
+  test('is deleted by who made it or an administrator, off everything', async () => {
+    const [first, second] = [await tags.create(ann!, 'first'), await tags.create(ann!, 'second')];
+    await tags.add(ann!, first.id, { pipelineId });
+    await expect(tags.delete(bob!, first.id)).rejects.toMatchObject({ code: 'forbidden' });
+    await tags.delete(ann!, first.id);
+    await tags.delete(t.admin, second.id);
+    await expect(tags.delete(ann!, first.id)).rejects.toMatchObject({ code: 'tag_not_found' });
+    expect((await tags.ofPipelines([pipelineId])).get(pipelineId)).toEqual([]);
   });
 
   test.each([['', 'invalid_name'], ['x'.repeat(257), 'invalid_name'], ['a\nb', 'invalid_name'], ['once', 'already_exists']])('refused: %j', async (text, code) => {
-    await tags.create(alice, 'once');
-    await expect(tags.create(alice, text)).rejects.toMatchObject({ code });
+    await tags.create(ann!, 'once');
+    await expect(tags.create(ann!, text)).rejects.toMatchObject({ code });
   });
 
   test('a tag that does not exist', async () => {
-    await expect(tags.get(alice, 7)).rejects.toMatchObject({ code: 'tag_not_found' });
-    await expect(tags.add(alice, 7, { pipelineId })).rejects.toMatchObject({ code: 'tag_not_found' });
+    await expect(tags.get(ann!, 7)).rejects.toMatchObject({ code: 'tag_not_found' });
+    await expect(tags.add(ann!, 7, { pipelineId })).rejects.toMatchObject({ code: 'tag_not_found' });
   });
 
   test('newest first, by pages', async () => {
-    for (const text of ['a', 'b', 'c']) await tags.create(alice, text);
-    const first = await tags.list(alice, { limit: 2 });
+    for (const text of ['a', 'b', 'c']) await tags.create(ann!, text);
+    const first = await tags.list(ann!, { limit: 2 });
     expect(first.items.map((t) => t.tag)).toEqual(['c', 'b']);
-    expect((await tags.list(alice, { limit: 2, cursor: first.cursor! })).items.map((t) => t.tag)).toEqual(['a']);
+    expect((await tags.list(ann!, { limit: 2, cursor: first.cursor! })).items.map((t) => t.tag)).toEqual(['a']);
   });
 });

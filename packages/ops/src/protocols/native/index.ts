@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { compileValidator } from '../validation.ts';
+import { connectionRoutes } from './connections.ts';
 import { deploymentRoutes } from './deployments.ts';
 import { inferenceRoutes } from './inference.ts';
 import { ingestRoute } from './ingest.ts';
@@ -9,6 +10,7 @@ import { peopleRoutes } from './people.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { answerProblem } from './problem.ts';
 import type { NativeContext } from './route.ts';
+import { tagRoutes } from './tags.ts';
 
 /** The native API: REST below `/api/v1`, described by OpenAPI, and the engines' way in. Register it in a scope of its own. */
 export async function nativeProtocol(app: FastifyInstance, context: NativeContext): Promise<void> {
@@ -22,5 +24,7 @@ export async function nativeProtocol(app: FastifyInstance, context: NativeContex
   deploymentRoutes(app, context);
   await inferenceRoutes(app, context);
   logRoutes(app, context);
+  tagRoutes(app, context);
+  connectionRoutes(app, context);
   await ingestRoute(app, context.domains);
 }
