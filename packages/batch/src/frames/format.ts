@@ -1,7 +1,7 @@
 /**
  * Spool frames: how answered inferences lie in an engine's spool and travel to ops. Node only (`@potoroo/batch/frames`).
  *
- * A frame is a 16-byte header (magic, kind, payload length, CRC-32 of header and payload) and a payload padded to 8 bytes,
+ * A frame is a 16-byte header (magic, kind, payload length, checksum of both) and a payload padded to 8 bytes,
  * so that columns can be read in place. A *schema* frame is JSON and holds for the rows frames that follow it; a *rows*
  * frame is a small head and the raw buffers of its columns. All numbers are little-endian.
  */
@@ -47,6 +47,8 @@ export const maxFrameBytes = 48 * 1024 * 1024;
 /** Most rows of one frame, which is one merged run. */
 export const maxFrameRows = 1 << 20;
 export const frameHeaderBytes = 16;
+/** Fixed part of a rows payload. */
+export const rowsHeadBytes = 24;
 export const magic = 0x31_46_54_50; // PTF1
 export const kinds = { schema: 1, rows: 2 } as const;
 export type FrameKind = keyof typeof kinds;

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { Checksum } from './checksum.ts';
 import { describe, expect, test } from 'vitest';
 import { elementTypes } from '@potoroo/contract';
 import { allocate, utf8At, utf8From, type Column, type ListColumn, type TensorColumn, type Utf8 } from '../batch.ts';
@@ -48,7 +48,7 @@ function framed(payload: Uint8Array, kind = 2): Uint8Array {
   const frame = Buffer.alloc(16 + payload.length);
   frame.set(payload, 16);
   [0x31465450, kind, payload.length].forEach((v, i) => frame.writeUInt32LE(v, i * 4));
-  frame.writeUInt32LE(crc32(payload, crc32(frame.subarray(0, 12))), 12);
+  frame.writeUInt32LE(new Checksum(frame.subarray(0, 12)).add(payload).value, 12);
   return frame;
 }
 /** What it gives, or the code of the error it throws. */
@@ -187,6 +187,30 @@ describe('damaged bytes', () => {
       const reader = new FrameReader(bytes);
       while (reader.next() !== undefined);
       expect(reader.torn).toBeDefined();
+    }
+  });
+
+  test('rows older than those before them are what the file held before: they are not given', () => {
+    const frames = [10, 20, 15].map((firstRow) => bytesOf({ ...frameOf(columns), firstRow }));
+    const reader = new FrameReader(Buffer.concat(frames));
+    expect([reader.next()?.kind, reader.next()?.kind, reader.next()]).toEqual(['rows', 'rows', undefined]);
+    expect(reader.position).toBe(frames[0]!.length + frames[1]!.length);
+    expect(reader.torn).toBeUndefined();
+    expect(new FrameReader(frames[0]!, 0, 11).next()).toBeUndefined();
+  });
+
+  test('of a large frame every lost page and every torn end is found', () => {
+    const large = (fill: number): Uint8Array => bytesOf(frameOf([{ kind: 'tensor', name: 'in.x', type: 'float32', shape: [20_000], values: new Float32Array(60_000).fill(fill) }]));
+    const [now, before] = [large(1), large(2)];
+    expect(now.length).toBeGreaterThan(200_000);
+    const found = (bytes: Uint8Array): boolean => { const reader = new FrameReader(bytes); return reader.next() === undefined && reader.torn !== undefined; };
+    expect(found(now)).toBe(false);
+    for (let page = 0; page < now.length; page += 4096) {
+      const lost = Uint8Array.from(now);
+      lost.fill(0, page, Math.min(page + 4096, now.length));
+      expect(found(lost), `page at ${page} lost`).toBe(true);
+      // What a killed write left: new bytes up to a page's end, those of the file's last use after it.
+      expect(found(Buffer.concat([now.subarray(0, page), before.subarray(page)])), `torn at ${page}`).toBe(page > 0 && page < now.length);
     }
   });
 

@@ -1,10 +1,11 @@
-import { crc32 } from 'node:zlib';
-import { bad, frameHeaderBytes, kinds, magic, maxFrameBytes, type FrameKind } from './format.ts';
+import { Checksum } from './checksum.ts';
+import { bad, frameHeaderBytes, rowsHeadBytes, kinds, magic, maxFrameBytes, type FrameKind } from './format.ts';
 
 export interface RawFrame { readonly kind: FrameKind; readonly start: number; readonly end: number; readonly payload: Uint8Array }
 
 /**
- * Walks the frames of a byte range. After the last good frame `next` gives undefined, `position` is where that frame ended and
+ * Walks the frames of a byte range, up to rows that are older than those before them: a spool file may be written over an old one,
+ * whose rows then lie behind its end. After the last good frame `next` gives undefined, `position` is where that frame ended and
  * `torn` says why it stopped there: undefined at a clean end, else one sentence. Where the bytes merely end too early, `wanted` is how
  * many are needed from `position` on to go further.
  */
@@ -12,10 +13,14 @@ export class FrameReader {
   position: number;
   torn: string | undefined;
   wanted = 0;
+  /** Offset after the last row so far. */
+  endRow: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
 
-  constructor(bytes: Uint8Array, from = 0) {
+  /** @param endRow offset after the rows that came before these bytes */
+  constructor(bytes: Uint8Array, from = 0, endRow = 0) {
+    this.endRow = endRow;
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.position = from;
@@ -33,8 +38,13 @@ export class FrameReader {
     const end = start + frameHeaderBytes + length;
     if (end > this.#bytes.length) return this.#stop(`The bytes end inside the frame at byte ${start}.`, end - start);
     const payload = this.#bytes.subarray(start + frameHeaderBytes, end);
-    if (this.#view.getUint32(start + 12, true) !== crc32(payload, crc32(this.#bytes.subarray(start, start + 12)))) {
+    if (this.#view.getUint32(start + 12, true) !== new Checksum(this.#bytes.subarray(start, start + 12)).add(payload).value) {
       return this.#stop(`The frame at byte ${start} is damaged: its checksum is wrong.`);
+    }
+    if (kind === kinds.rows && length >= rowsHeadBytes) {
+      const from = this.#view.getFloat64(start + frameHeaderBytes, true);
+      if (from >= 0 && from < this.endRow) return undefined;
+      this.endRow = from + this.#view.getUint32(start + frameHeaderBytes + 8, true);
     }
     this.position = end;
     return { kind: kind === kinds.schema ? 'schema' : 'rows', start, end, payload };
@@ -48,7 +58,7 @@ export class FrameReader {
 
 /** Row offsets that a rows frame covers, without decoding it. */
 export function rowRange(payload: Uint8Array): { from: number; to: number } {
-  if (payload.length < 24) throw bad('it is too short');
+  if (payload.length < rowsHeadBytes) throw bad('it is too short');
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const from = view.getFloat64(0, true);
   const to = from + view.getUint32(8, true);

@@ -1,6 +1,6 @@
-import { crc32 } from 'node:zlib';
 import { PotorooError } from '@potoroo/contract';
 import type { Column, Utf8 } from '../batch.ts';
+import { Checksum } from './checksum.ts';
 import { frameHeaderBytes, kinds, magic, padded, type LogRequest, type LogRows, type LogSchema } from './format.ts';
 
 /** Request ids come from clients; more of one than this is not worth keeping. */
@@ -25,7 +25,7 @@ export class FrameEncoder {
     json.copy(frame, frameHeaderBytes);
     const header = new DataView(frame.buffer, frame.byteOffset);
     [magic, kinds.schema, frame.length - frameHeaderBytes].forEach((value, i) => { header.setUint32(i * 4, value, true); });
-    header.setUint32(12, crc32(frame.subarray(frameHeaderBytes), crc32(frame.subarray(0, 12))), true);
+    header.setUint32(12, new Checksum(frame.subarray(0, 12)).add(frame.subarray(frameHeaderBytes)).value, true);
     return frame;
   }
 
@@ -49,15 +49,15 @@ export class FrameEncoder {
       this.#at += buffer.byteLength;
       this.#pad();
     }
-    this.#u32[3] = crc32(this.#bytes.subarray(frameHeaderBytes, total), crc32(this.#bytes.subarray(0, 12)));
+    this.#u32[3] = new Checksum(this.#bytes.subarray(0, 12)).add(this.#bytes.subarray(frameHeaderBytes, total)).value;
     return [this.#bytes.subarray(0, total)];
   }
 
   #referenced(head: number): Uint8Array[] {
     const parts: Uint8Array[] = [this.#bytes.subarray(0, head)];
-    let crc = crc32(this.#bytes.subarray(frameHeaderBytes, head), crc32(this.#bytes.subarray(0, 12)));
+    const checksum = new Checksum(this.#bytes.subarray(0, 12)).add(this.#bytes.subarray(frameHeaderBytes, head));
     const push = (part: Uint8Array): void => {
-      crc = crc32(part, crc);
+      checksum.add(part);
       parts.push(part);
     };
     for (const buffer of this.#buffers) {
@@ -65,7 +65,7 @@ export class FrameEncoder {
       const rest = padded(buffer.byteLength) - buffer.byteLength;
       if (rest > 0) push(zeros.subarray(0, rest));
     }
-    this.#u32[3] = crc;
+    this.#u32[3] = checksum.value;
     return parts;
   }
 

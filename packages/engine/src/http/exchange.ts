@@ -20,6 +20,8 @@ export interface Exchange {
   onGone: (() => void) | undefined;
   /** A header's value; `name` in lower case. */
   header(name: string): string | undefined;
+  /** Neither the body nor anything read from it without copying is needed any more. */
+  release?(): void;
   /** Answers; once. `headers` are whole lines, each ended by CRLF. */
   send(status: number, contentType: string, body: Body, headers?: string): void;
 }

@@ -2,6 +2,7 @@ import { unlinkSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { PotorooError } from '@potoroo/contract';
+import { readDirectly } from './direct.ts';
 import type { Exchange } from './exchange.ts';
 import { Lane, type LaneHost } from './lane.ts';
 import { createNodeServer, type Front, type Limits } from './node.ts';
@@ -81,8 +82,11 @@ export class Connections implements Front, LaneHost {
   }
 
   /** Serves a connection that somebody else accepted. */
-  accept(socket: Socket, trusted: boolean): void {
-    const lane = new Lane(socket, trusted, this);
+  accept(accepted: Socket, trusted: boolean): void {
+    const lane = new Lane(accepted, trusted, this);
+    const direct = readDirectly(accepted, lane);
+    if (direct !== undefined) lane.direct(direct);
+    const socket = direct ?? accepted;
     this.#open.set(socket, { trusted, lane, active: 0 });
     socket.setNoDelay(true);
     socket.on('error', () => socket.destroy());

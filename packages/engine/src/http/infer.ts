@@ -64,6 +64,7 @@ export function start(exchange: Exchange, service: Service, defaults: InferDefau
     timeMs: Date.now(),
     parseNs: Math.max(1, Math.round((performance.now() - exchange.startedMs) * 1e6)),
     fail,
+    release: () => exchange.release?.(),
     answer(share: Share): void {
       try {
         answer(share, `X-Request-Id: ${id}\r\n`);

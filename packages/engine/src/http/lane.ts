@@ -1,8 +1,10 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { bodyBuffer, recycle } from './bodies.ts';
+import type { Reader } from './direct.ts';
 import type { Body, Exchange } from './exchange.ts';
 import { readHead, type Head } from './head.ts';
-import { bodyBuffer, type Limits } from './node.ts';
+import type { Limits } from './node.ts';
 
 export interface LaneHost {
   readonly limits: Limits;
@@ -18,6 +20,9 @@ export interface LaneHost {
 const pipelined = 64;
 /** Answers a client has not taken yet, above which nothing more is read from it. */
 const unsentBytes = 1 << 20;
+
+/** Where bytes go that belong to no body yet: heads, and bodies that came along with them. What is in it is read at once. */
+const landing = Buffer.allocUnsafeSlow(16 * 1024);
 
 let second = 0;
 let dateLine = '';
@@ -55,8 +60,12 @@ class LaneExchange implements Exchange {
   answer: (string | Uint8Array)[] | undefined;
   readonly #lane: Lane;
 
-  constructor(lane: Lane, head: Head, body: Uint8Array, startedMs: number) {
+  readonly #whole: boolean;
+
+  /** @param whole the body has a buffer of its own */
+  constructor(lane: Lane, head: Head, body: Uint8Array, whole: boolean, startedMs: number) {
     this.#lane = lane;
+    this.#whole = whole;
     this.head = head;
     this.path = head.path;
     this.query = head.query;
@@ -67,6 +76,10 @@ class LaneExchange implements Exchange {
 
   header(name: string): string | undefined {
     return this.head.fields[name];
+  }
+
+  release(): void {
+    if (this.#whole) recycle(this.body);
   }
 
   send(status: number, contentType: string, body: Body, headers = ''): void {
@@ -87,10 +100,12 @@ class LaneExchange implements Exchange {
  * The fast lane: reads plain POSTs straight from the socket and writes the answers of a turn at once. As soon as anything
  * else arrives, the connection and its bytes go to Node's own server, for good.
  */
-export class Lane {
+export class Lane implements Reader {
   readonly trusted: boolean;
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #host: LaneHost;
+  /** What is left of the body on its way, while the next bytes go straight there. */
+  #into: Uint8Array | undefined;
   /** Requests in order of arrival; answers go out in this order. */
   readonly #waiting: LaneExchange[] = [];
   /** Bytes that are no complete head yet, or that may not be read yet. */
@@ -103,6 +118,8 @@ export class Lane {
   #ending = false;
   #other = false;
   #paused = false;
+  /** The connection is Node's now. */
+  #left = false;
   #since: number;
   readonly #onData = (chunk: Buffer): void => this.#data(chunk);
   readonly #onEnd = (): void => this.#gone();
@@ -116,6 +133,38 @@ export class Lane {
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('drain', this.#onDrain);
+  }
+
+  /** The connection goes on as this socket, which reads to where this lane says. */
+  direct(socket: Socket): void {
+    this.#socket.off('data', this.#onData);
+    this.#socket.off('end', this.#onEnd);
+    this.#socket.off('drain', this.#onDrain);
+    this.#socket = socket;
+    socket.on('end', this.#onEnd);
+    socket.on('drain', this.#onDrain);
+  }
+
+  target(): Uint8Array {
+    const partial = this.#partial;
+    this.#into = partial?.body.subarray(partial.filled);
+    return this.#into ?? landing;
+  }
+
+  took(count: number, target: Uint8Array): void {
+    const partial = this.#partial;
+    if (this.#left) this.#socket.push(Buffer.from(target.subarray(0, count)));
+    else if (partial === undefined || target !== this.#into) this.#data(Buffer.from(target.subarray(0, count)));
+    else if (!this.#ending) {
+      partial.filled += count;
+      if (partial.filled === partial.body.length) this.#filled(partial);
+    }
+  }
+
+  #filled({ head, body }: { head: Head; body: Uint8Array }): void {
+    this.#partial = undefined;
+    this.#into = undefined;
+    this.#serve(head, body, true, performance.now());
   }
 
   get idle(): boolean {
@@ -132,8 +181,7 @@ export class Lane {
     partial.body.set(take === chunk.length ? chunk : chunk.subarray(0, take), partial.filled);
     partial.filled += take;
     if (partial.filled < partial.body.length) return;
-    this.#partial = undefined;
-    this.#serve(partial.head, partial.body, now);
+    this.#filled(partial);
     if (take < chunk.length) this.#read(chunk, take, now);
   }
 
@@ -163,7 +211,7 @@ export class Lane {
         return;
       }
       at = end;
-      this.#serve(head, bytes.subarray(body, end), now);
+      this.#serve(head, bytes.subarray(body, end), false, now);
     }
     if (at < bytes.length && !this.#ending) this.#rest = at === 0 ? bytes : bytes.subarray(at);
   }
@@ -176,8 +224,8 @@ export class Lane {
     return head;
   }
 
-  #serve(head: Head, body: Uint8Array, now: number): void {
-    const exchange = new LaneExchange(this, head, body, now);
+  #serve(head: Head, body: Uint8Array, whole: boolean, now: number): void {
+    const exchange = new LaneExchange(this, head, body, whole, now);
     this.#waiting.push(exchange);
     if (head.close) this.#ending = true;
     this.#host.serve(exchange);
@@ -251,6 +299,7 @@ export class Lane {
 
   #leave(bytes: Buffer): void {
     const socket = this.#socket;
+    this.#left = true;
     socket.off('data', this.#onData);
     socket.off('end', this.#onEnd);
     socket.off('drain', this.#onDrain);

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { gunzip, inflate } from 'node:zlib';
 import { PotorooError } from '@potoroo/contract';
 import { jsonType } from './content.ts';
+import { bodyBuffer } from './bodies.ts';
 import type { Body, Exchange } from './exchange.ts';
 
 export interface Limits {
@@ -21,16 +22,6 @@ export interface Front {
   fail(exchange: Exchange, error: unknown): void;
   /** Counts requests under way on a socket, so that a drain knows which are idle. */
   active(socket: Socket, change: 1 | -1): void;
-}
-
-/** Where a body starts in its buffer, so that what follows the v2 header in it (tensors) is aligned for any element. */
-export function bodyOffset(headerLength: number): number {
-  return (8 - (headerLength % 8)) % 8;
-}
-
-export function bodyBuffer(length: number, headerLength: number): Uint8Array {
-  const offset = bodyOffset(headerLength);
-  return Buffer.allocUnsafeSlow(offset + length).subarray(offset); // not zeroed: nothing is served before it is full
 }
 
 class NodeExchange implements Exchange {

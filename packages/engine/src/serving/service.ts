@@ -14,6 +14,8 @@ export interface Inference extends Work {
   readonly parseNs: number;
   /** Its rows are computed and logged: answer them. */
   answer(share: Share): void;
+  /** Its rows are in the answer and in the log: their memory may be used again. */
+  release(): void;
 }
 
 export interface ServiceOptions {
@@ -96,5 +98,6 @@ export class Service {
       work.answer({ run: shared, from, rows, timeMs: work.timeMs, requestId: work.requestId, parseNs: work.parseNs });
       from += rows;
     }
+    for (const work of works) work.release();
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
 import { FrameReader, rowRange } from '@potoroo/batch/frames';
@@ -14,6 +14,8 @@ export interface SpoolFile {
   endRow: number | undefined;
 }
 
+/** Smaller files are quickly written anew. */
+const worthKeeping = 1024 * 1024;
 const namePattern = /^(.+)\.(\d{16})\.spool$/;
 const partitionPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$/;
 
@@ -28,6 +30,8 @@ export class SpoolFiles {
   readonly leftOver: Map<string, SpoolFile[]>;
   usedBytes = 0;
   readonly #dir: string;
+  /** A removed file of this engine that the next one is written over: its pages are in memory, which new ones would first have to be given. */
+  #spare: string | undefined;
 
   /** @throws PotorooError invalid_name, storage_full, storage_read_only */
   constructor(dir: string, partition: string) {
@@ -38,6 +42,7 @@ export class SpoolFiles {
       const names = readdirSync(dir);
       this.leftOver = found(dir, names);
       this.partition = incarnation(dir, names, partition);
+      for (const name of names) if (name.endsWith('.spare')) rmSync(join(dir, name), { force: true });
     } catch (error) {
       throw fromSystemError(error, `Opening the spool folder ${dir}`);
     }
@@ -48,7 +53,7 @@ export class SpoolFiles {
   create(firstRow: number): { file: SpoolFile; fd: number } {
     const path = join(this.#dir, `${this.partition}.${String(firstRow).padStart(16, '0')}.spool`);
     // Only a file whose first write failed can be here already: there is no row in it.
-    const fd = openSync(path, 'w', 0o600);
+    const fd = this.#reopen(path) ?? openSync(path, 'w', 0o600);
     if (this.own.at(-1)?.path !== path) this.own.push({ path, partition: this.partition, firstRow, size: 0, endRow: firstRow });
     return { file: this.own.at(-1)!, fd };
   }
@@ -59,7 +64,8 @@ export class SpoolFiles {
     file.size = size;
   }
 
-  remove(file: SpoolFile): void {
+  /** @param reuse nobody is reading it, so that it may be written over */
+  remove(file: SpoolFile, { reuse = false } = {}): void {
     const list = this.#listOf(file);
     const at = list.indexOf(file);
     if (at < 0) return;
@@ -67,9 +73,31 @@ export class SpoolFiles {
     if (file.partition !== this.partition && list.length === 0) this.leftOver.delete(file.partition);
     this.usedBytes -= file.size;
     try {
-      unlinkSync(file.path);
+      if (reuse && this.#spare === undefined && file.partition === this.partition && file.size >= worthKeeping) {
+        this.#spare = join(this.#dir, `${this.partition}.spare`);
+        renameSync(file.path, this.#spare);
+      } else unlinkSync(file.path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+
+  /** The spare file goes with the engine. */
+  close(): void {
+    if (this.#spare !== undefined) rmSync(this.#spare, { force: true });
+    this.#spare = undefined;
+  }
+
+  #reopen(path: string): number | undefined {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (spare === undefined) return undefined;
+    try {
+      renameSync(spare, path);
+      return openSync(path, 'r+');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
     }
   }
 

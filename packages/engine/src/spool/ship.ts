@@ -86,6 +86,8 @@ class Lane {
   #failures = 0;
   #file: SpoolFile | undefined;
   #at = 0;
+  /** Offset after the last row read from this file. */
+  #endRow = 0;
   #schema: Uint8Array | undefined;
 
   constructor(files: SpoolFiles, poster: LogPoster, list: () => readonly SpoolFile[], growing: boolean) {
@@ -147,12 +149,13 @@ class Lane {
         if (file?.partition !== this.#file?.partition) this.acknowledged = file?.firstRow ?? this.acknowledged;
         this.#file = file;
         this.#at = 0;
+        this.#endRow = file?.firstRow ?? 0;
         this.#schema = undefined;
       }
       if (file === undefined || this.#at < file.size) return file;
       // The newest file of this engine still grows.
       if (this.#growing && file === list.at(-1)) return undefined;
-      this.#files.remove(file);
+      this.#files.remove(file, { reuse: true });
     }
   }
 
@@ -166,6 +169,7 @@ class Lane {
       this.acknowledged = Math.max(this.acknowledged, piece.endRow);
     }
     this.#at = piece.end;
+    this.#endRow = piece.endRow ?? this.#endRow;
     this.#schema = piece.schema;
     return file.size - this.#at >= pieceBytes;
   }
@@ -175,11 +179,11 @@ class Lane {
     try {
       for (let want = Math.min(pieceBytes, file.size - this.#at); ;) {
         const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(want), 0, want, this.#at);
-        const reader = new FrameReader(buffer.subarray(0, bytesRead));
+        const reader = new FrameReader(buffer.subarray(0, bytesRead), 0, this.#endRow);
         const piece = this.#collect(reader, buffer);
         if (piece !== undefined) return piece;
         if (reader.wanted <= bytesRead || this.#at + reader.wanted > file.size) {
-          log.warn('A spool file is damaged: the rest of it is skipped', { file: file.path, at: this.#at, bytes: file.size - this.#at, why: reader.torn });
+          if (reader.torn !== undefined) log.warn('A spool file is damaged: the rest of it is skipped', { file: file.path, at: this.#at, bytes: file.size - this.#at, why: reader.torn });
           this.#files.cut(file, this.#at);
           return undefined;
         }

@@ -371,3 +371,15 @@ describe('shipping', () => {
     expect(spool.stats().shipping!.error).toContain('ECONNREFUSED');
   });
 });
+
+test('a ring writes over its old files, and readers see the new rows only', () => {
+  const fileBytes = 2 * 1024 * 1024;
+  const spool = spoolOf({ maxBytes: 32 * 1024 * 1024, fileBytes });
+  const wide = (first: number): SpoolGroup => group(first, 10, [floats('in.x', [4], 10, first), floats('in.image', [16 * 1024], 10, first), floats('out.y', [1], 10, first)]);
+  let rows = 0;
+  for (; rows < 1000; rows += 10) spool.append(wide(rows));
+  const numbers = rowNumbers(onDisk());
+  expect(numbers).toEqual(upTo(rows, numbers[0]));
+  expect(numbers[0]).toBeGreaterThan(0);
+  expect(spoolFiles().reduce((bytes, file) => bytes + statSync(file).size, 0)).toBeLessThanOrEqual(34 * 1024 * 1024);
+});

@@ -49,7 +49,7 @@ export interface SpoolOptions {
   readonly dir: string;
   readonly partition: string;
   readonly pipeline: LogPipeline;
-  /** Most bytes on disk; 256 MiB unless told. */
+  /** Most bytes on disk, give or take one file; 256 MiB unless told. */
   readonly maxBytes?: number;
   /** A new file is begun at this size; 16 MiB unless told, and at most a sixteenth of `maxBytes`. */
   readonly fileBytes?: number;
@@ -123,6 +123,7 @@ class FileSpool implements Spool {
   async close(): Promise<void> {
     this.#closeActive();
     await this.#shipper?.close();
+    this.#files.close();
   }
 
   /** Whether a schema frame must come before this group's rows; makes it when the columns or the model are new. */
@@ -171,7 +172,7 @@ class FileSpool implements Spool {
       if (oldest === undefined) break;
       if (oldest === this.#active?.file) this.#closeActive();
       if (this.#shipper !== undefined) this.#countLost(oldest, this.#shipper.acknowledged(oldest));
-      this.#files.remove(oldest);
+      this.#files.remove(oldest, { reuse: this.#shipper === undefined });
     }
     this.#active ??= this.#files.create(this.#rows);
     return this.#active;

@@ -29,11 +29,12 @@ async function* piecesOf(file: string): AsyncGenerator<SpoolPiece> {
     const { size } = await handle.stat();
     let schema: Uint8Array = new Uint8Array(0);
     let partition = '';
+    let endRow = Number(/\.(\d+)\.spool$/.exec(file)?.[1] ?? 0);
     for (let at = 0, want = pieceBytes; at < size;) {
       const buffer = Buffer.allocUnsafeSlow(schema.length + Math.min(want, size - at));
       buffer.set(schema);
       const { bytesRead } = await handle.read(buffer, schema.length, buffer.length - schema.length, at);
-      const reader = new FrameReader(buffer.subarray(0, schema.length + bytesRead));
+      const reader = new FrameReader(buffer.subarray(0, schema.length + bytesRead), 0, endRow);
       const before = schema.length;
       for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
         if (frame.kind !== 'schema') continue;
@@ -42,11 +43,12 @@ async function* piecesOf(file: string): AsyncGenerator<SpoolPiece> {
       }
       const got = reader.position - before;
       at += got;
+      endRow = reader.endRow;
       // A frame that only reaches behind this piece is read with the next one, whole.
       const damaged = reader.torn !== undefined && (reader.wanted === 0 || at + reader.wanted > size);
       want = Math.max(pieceBytes, reader.wanted);
       if (got > 0 || damaged) yield { partition, file, frames: buffer.subarray(0, got > 0 ? reader.position : 0), torn: damaged ? reader.torn : undefined };
-      if (damaged) return;
+      if (damaged || (got <= 0 && reader.wanted === 0)) return;
     }
   } finally {
     await handle.close();
