@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, makeModels, proveCase, proveConversion, temporary, type Case } from './frameworks/support.ts';
+import { environmentOf, makeModels, expectSameAnswers, expectConversion, temporary, type Case } from './frameworks/support.ts';
 
 const names = [
   'sklearn-logistic', 'sklearn-probabilities', 'sklearn-pipeline-joblib', 'sklearn-columns', 'sklearn-kmeans', 'sklearn-does-not-convert', 'sklearn-converts-wrongly',
@@ -20,11 +20,11 @@ describe('a model in its own process answers as its framework does', () => {
   it.each(names)('%s', async (name) => {
     const found = cases.find((c) => c.name === name);
     expect(found).toBeDefined();
-    const runtime = await proveCase(found as Case, environment, folder);
+    const runtime = await expectSameAnswers(found as Case, environment, folder);
     await runtime.unload();
   });
   it.each(names.filter((name) => name.startsWith('sklearn-')))('%s becomes ONNX when that agrees, and only then', async (name) => {
-    await proveConversion(cases.find((c) => c.name === name) as Case, environment, folder);
+    await expectConversion(cases.find((c) => c.name === name) as Case, environment, folder);
   });
   it('and every case that was made is among these', () => expect(cases.map((c) => c.name).sort()).toEqual([...names].sort()));
 });

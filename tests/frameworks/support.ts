@@ -56,7 +56,7 @@ export function optionsOf(found: Case, environment: Environment, more: Partial<P
 export const readBatch = (folder: string, name: string): Batch => decodeArrow(new Uint8Array(readFileSync(join(folder, name)))).batch;
 
 /** Loads the case's model, sends its rows and holds the answer against what the framework said. */
-export async function proveCase(found: Case, environment: Environment, folder: string): Promise<Runtime> {
+export async function expectSameAnswers(found: Case, environment: Environment, folder: string): Promise<Runtime> {
   const runtime = await loadPython({ onLog: () => {}, ...optionsOf(found, environment) });
   try {
     const answer = await runtime.run(readBatch(folder, found.rows));
@@ -72,7 +72,7 @@ export async function proveCase(found: Case, environment: Environment, folder: s
 }
 
 /** Tries to convert the case's model, as an upload does, and expects what the case says. */
-export async function proveConversion(found: Case, environment: Environment, folder: string): Promise<void> {
+export async function expectConversion(found: Case, environment: Environment, folder: string): Promise<void> {
   const work = mkdtempSync(join(folder, 'convert-'));
   const config = JSON.stringify({ fileName: found.file.split('/').at(-1), inputSchema: found.inputSchema, outputSchema: found.outputSchema, options: found.options });
   const end = await runChild(environment.python, ['-m', 'potoroo_runtime.convert', '--model', found.file, '--framework', found.framework, '--out', join(work, 'model.onnx'), '--work', work, '--config', config], {

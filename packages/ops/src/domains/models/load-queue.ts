@@ -60,18 +60,19 @@ export class LoadQueue {
   }
 
   async #decide(versionId: number): Promise<void> {
-    const { store, clock } = this.#options;
+    const { store, clock, log } = this.#options;
     const version = await store.version(versionId);
     if (version === undefined) return;
     // Lines are written in their order, one after the other; a load says more than its caller waits for.
     let written: Promise<void> = Promise.resolve();
     const say = (text: string): void => {
       const line = `${new Date(clock()).toISOString()} stdout F ${text}`;
-      written = written.then(() => store.log(versionId, [line]));
+      // The version may have been removed meanwhile.
+      written = written.then(() => store.log(versionId, [line])).catch((error: unknown) => log.debug({ err: error, modelVersion: versionId }, 'a line of an upload log was not kept'));
     };
     say(`Loading ${version.fileName} (${version.size} bytes, sha256 ${version.sha256}) as ${version.framework}.`);
     const loaded = await this.#load(version, say);
-    if (this.#stopped.signal.aborted) return written.catch(() => {});
+    if (this.#stopped.signal.aborted) return written;
     say(loaded.ok ? 'The model is ready.' : loaded.reason.message);
     await written;
     if ((await store.version(versionId)) === undefined) return;
