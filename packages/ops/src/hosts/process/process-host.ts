@@ -40,9 +40,9 @@ interface Entrance { entry: Entry; port: Promise<number> }
 
 /** Opens the host; resolves when no engine of a killed server writes in this data folder any more. */
 export async function openProcessHost(options: ProcessHostOptions): Promise<Host> {
-  const host = new ProcessHost(options);
+  // First: what they hold, such as their control groups, is cleared away by the new host.
   await outliveOrphans(resolve(options.dataDir));
-  return host;
+  return new ProcessHost(options);
 }
 
 class ProcessHost implements Host {
