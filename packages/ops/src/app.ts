@@ -28,6 +28,7 @@ import { nativeProtocol } from './protocols/native/index.ts';
 import { openapi } from './protocols/native/openapi.ts';
 import { issuerPath, openidProtocol } from './protocols/openid.ts';
 import { createServer, frontRoutes } from './protocols/server.ts';
+import { spareConnections } from './protocols/spare-connections.ts';
 import { wallarooProtocol } from './protocols/wallaroo/index.ts';
 import { publicUrlOf, type Settings } from './settings.ts';
 import { openBlobFolder } from './storage/blobs.ts';
@@ -105,7 +106,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const stopping = new AbortController();
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });
     const app = createServer(log);
-    opened.push(() => proxy.close(), () => closeServer(app, settings.drainTimeout * 1000));
+    const spare = spareConnections(app.server);
+    opened.push(() => proxy.close(), () => closeServer(app, spare, settings.drainTimeout * 1000));
     const routes = authenticate(app, identity, settings.metricsToken);
     frontRoutes(app);
     await openapi(app);
@@ -143,9 +145,11 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
 }
 
 /** Answers what is under way, for so long; then cuts off what is left. */
-async function closeServer(app: FastifyInstance, patienceMs: number): Promise<void> {
+async function closeServer(app: FastifyInstance, spare: { close(): void }, patienceMs: number): Promise<void> {
   const cut = setTimeout(() => app.server.closeAllConnections(), patienceMs);
-  await app.close();
+  const closed = app.close();
+  spare.close();
+  await closed;
   clearTimeout(cut);
 }
 

@@ -1,4 +1,5 @@
-import { Readable } from 'node:stream';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { pipeline, Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { toPotorooError } from '../errors.ts';
 import { problemOf } from './problem.ts';
@@ -10,7 +11,6 @@ export function sendEvents<T>(request: FastifyRequest, reply: FastifyReply, even
   const gone = new AbortController();
   const stream = new Readable({ read() {} });
   const end = () => gone.abort();
-  reply.raw.once('close', end);
   stopping.addEventListener('abort', end, { once: true });
   // Comments keep proxies from closing a connection on which nothing happens.
   const heartbeat = setInterval(() => stream.push(': still here\n\n'), heartbeatMs).unref();
@@ -25,5 +25,9 @@ export function sendEvents<T>(request: FastifyRequest, reply: FastifyReply, even
       stream.push(null);
     }
   })();
-  return reply.code(200).type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream);
+  // Written past Fastify, to which a caller who goes away is an error that it wants to answer.
+  reply.header('content-type', 'text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').hijack();
+  reply.raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders);
+  pipeline(stream, reply.raw, end);
+  return reply;
 }
