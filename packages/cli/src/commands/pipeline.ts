@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { DeploymentConfigBuilder, PotorooError, type ApiDeploymentStatus, type Deployment, type DeploymentConfig, type Pipeline } from '@potoroo/sdk';
+import { DeploymentConfigBuilder, PotorooError, stepText, type ApiDeploymentStatus, type Deployment, type DeploymentConfig, type Pipeline } from '@potoroo/sdk';
 import { action, collect, example, positiveNumber, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { findModelVersion, findPipeline } from '../find.ts';
@@ -39,7 +39,7 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
       const found = await workspace.pipelines({ signal: context.signal }).toArray();
       show(context.output, found.map((p) => p.info), () => table(
         ['name', 'versions', 'steps', 'deployment', 'updated'],
-        found.map((p) => [p.name, p.versions.length, p.steps.map((s) => s.model.name).join(' > '), p.info.deploymentId, new Date(p.info.updatedAt)]),
+        found.map((p) => [p.name, p.versions.length, stepsText(p), p.info.deploymentId, new Date(p.info.updatedAt)]),
         `Workspace ${workspace.name} has no pipeline yet. Create one with: potoroo pipeline create <name> --model <model>`,
       ));
     })), 'potoroo pipeline list');
@@ -109,8 +109,10 @@ export async function follow(context: Context, deployment: Deployment, timeoutMs
   }
 }
 
+const stepsText = (pipeline: Pipeline): string => pipeline.steps.map(stepText).join(' > ');
+
 function steps(pipeline: Pipeline): string {
-  return pipeline.steps.length === 0 ? 'no steps' : `the steps ${pipeline.steps.map((step) => step.model.name).join(' > ')}`;
+  return pipeline.steps.length === 0 ? 'no steps' : `the steps ${stepsText(pipeline)}`;
 }
 
 function describe(deployment: Deployment, status: ApiDeploymentStatus): string {
