@@ -12,7 +12,11 @@ import type { Batch } from '@potoroo/batch';
 
 export type Role = 'user' | 'admin';
 /** Who acts: taken from a verified token. */
-export interface Actor { readonly id: string; readonly email: string; readonly role: Role }
+export interface Actor {
+  readonly id: string; readonly email: string; readonly role: Role;
+  /** They showed a personal access token, or what was made of one. */
+  readonly personalToken?: boolean;
+}
 
 export interface PageQuery { limit?: number; cursor?: string }
 /** `cursor` is opaque; null on the last page. Newest first unless a method says otherwise. */
@@ -34,7 +38,9 @@ export interface Identity {
   /** `username` is the username or the e-mail; `address` is where the attempt comes from, for the limit on wrong passwords. @throws invalid_credentials, rate_limited */
   passwordGrant(username: string, password: string, address?: string): Promise<Tokens>;
   refreshGrant(refreshToken: string): Promise<Tokens>;
-  /** Verifies an access token and that its user is still enabled. @throws unauthenticated */
+  /** A short-lived access token for a personal one, for what verifies tokens offline. @throws unauthenticated */
+  exchange(personalToken: string): Promise<{ accessToken: string; expiresIn: number }>;
+  /** Verifies an access token, or a personal one, and that its user is still enabled. @throws unauthenticated */
   actorOf(accessToken: string): Promise<Actor>;
   jwks(): Promise<{ keys: Record<string, unknown>[] }>;
   issuer(): string;
@@ -42,6 +48,29 @@ export interface Identity {
   engineToken(deploymentId: number): Promise<string>;
   /** @throws unauthenticated */
   deploymentOf(engineToken: string): Promise<number>;
+}
+
+/** Times in seconds. */
+export interface DeviceStart { deviceCode: string; userCode: string; expiresIn: number; interval: number }
+/** Sign-in on one machine, confirmed on another. `address` is where a request comes from, for the limit on guesses. */
+export interface DeviceSignIns {
+  /** @throws rate_limited */
+  start(address: string): Promise<DeviceStart>;
+  poll(deviceCode: string): Promise<Tokens | 'pending' | 'slow_down' | 'expired' | 'denied'>;
+  /** Whether the code waits for its user. @throws rate_limited */
+  isPending(userCode: string, address: string): Promise<boolean>;
+  /** @throws invalid_credentials, rate_limited, invalid_request when the code does not wait */
+  approve(userCode: string, username: string, password: string, address: string): Promise<void>;
+  deny(userCode: string, address: string): Promise<void>;
+}
+
+export interface PersonalToken { id: string; name: string; createdAt: Date; expiresAt: Date | null; lastUsedAt: Date | null }
+/** A user's own tokens for scripts; nobody sees another's. */
+export interface PersonalTokens {
+  /** `token` is given here and never again. @throws forbidden for who shows such a token */
+  create(actor: Actor, input: { name: string; expiresAt?: Date }): Promise<PersonalToken & { token: string }>;
+  list(actor: Actor, query?: PageQuery): Promise<Page<PersonalToken>>;
+  revoke(actor: Actor, id: string): Promise<void>;
 }
 
 export interface Member { userId: string; role: 'owner' | 'collaborator' }
@@ -83,10 +112,12 @@ export interface UploadInput {
   inputSchema?: Field[]; outputSchema?: Field[]; conversion?: Record<string, unknown>;
   /** Streamed to the blob store in constant memory. */
   content: AsyncIterable<Uint8Array>;
+  /** Milliseconds to wait for what becomes of it; a few seconds when not given. */
+  patienceMs?: number;
 }
 export interface Models {
   /**
-   * Stores the file, then loads it once in a child process. Resolves when that is decided or after a few seconds, whichever
+   * Stores the file, then loads it once in a child process. Resolves when that is decided or patience ends, whichever
    * comes first: look at `status`. Uploading bytes that are the model's newest version already gives that version back.
    */
   upload(actor: Actor, input: UploadInput): Promise<ModelVersion>;
@@ -216,6 +247,7 @@ export interface Connections {
 
 export interface Domains {
   users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections;
+  devices: DeviceSignIns; personalTokens: PersonalTokens;
   /** Access list for the engines of a workspace. */
   accessList(workspaceId: number): Promise<AccessList>;
 }

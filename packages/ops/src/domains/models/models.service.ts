@@ -79,7 +79,7 @@ export class ModelService implements Models {
     );
     if (version.status === 'ready') return version;
     const answered = new AbortController();
-    await Promise.race([this.#loads.load(version.id), delay(patienceMs, undefined, { signal: answered.signal }).catch(() => {})]);
+    await Promise.race([this.#loads.load(version.id), delay(input.patienceMs ?? patienceMs, undefined, { signal: answered.signal }).catch(() => {})]);
     answered.abort();
     return (await this.#store.version(version.id)) ?? version;
   }

@@ -92,12 +92,15 @@ async function openForm(form: AsyncGenerator<FormPart>) {
   throw invalid(metadata === undefined ? 'metadata' : 'file', 'is missing from the form.');
 }
 
+/** The client does not ask again what became of such an upload, and waits 45 seconds for the answer. */
+const patienceMs = 30_000;
+
 const errorCodeOf = (code: string | undefined): ErrorCode => (code !== undefined && code in errorCodes ? (code as ErrorCode) : 'model_invalid');
 
 export async function uploadRoutes(app: FastifyInstance, { domains: { models } }: Context): Promise<void> {
   leaveBodies(app);
 
-  const store = (actor: Actor, { metadata, fileName, content }: Awaited<ReturnType<typeof openForm>>): Promise<ModelVersion> => {
+  const store = (actor: Actor, patience: { patienceMs?: number }, { metadata, fileName, content }: Awaited<ReturnType<typeof openForm>>): Promise<ModelVersion> => {
     const { conversion } = metadata;
     const input = metadata.input_schema ? readSchema(metadata.input_schema, 'input_schema') : undefined;
     const output = metadata.output_schema ? readSchema(metadata.output_schema, 'output_schema') : undefined;
@@ -113,21 +116,22 @@ export async function uploadRoutes(app: FastifyInstance, { domains: { models } }
       ...(input ? { inputSchema: input } : {}),
       ...(output ? { outputSchema: output } : {}),
       content,
+      ...patience,
     });
   };
-  const upload = async (request: FastifyRequest): Promise<ModelVersion> => {
+  const upload = async (request: FastifyRequest, patience: { patienceMs?: number } = {}): Promise<ModelVersion> => {
     const form = readForm(request.raw, request.headers['content-type']);
     try {
-      return await store(actorOf(request), await openForm(form));
+      return await store(actorOf(request), patience, await openForm(form));
     } finally {
       await form.return();
     }
   };
   const answer = (version: ModelVersion) => ({ insert_models: { returning: [{ models: [{ id: version.id }] }] } });
 
-  // The client does not ask again what became of this upload, so that a file which does not load is said here.
+  // A file that does not load is said here, where the client's user sees it.
   app.post('/v1/api/models/upload', async (request) => {
-    const version = await upload(request);
+    const version = await upload(request, { patienceMs });
     if (version.status === 'error') throw new PotorooError(errorCodeOf(version.reason?.code), version.reason?.message ?? 'The model did not load.');
     return answer(version);
   });
