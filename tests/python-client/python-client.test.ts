@@ -52,7 +52,7 @@ async function run(python: string, script: string, server: Server): Promise<{ st
     cwd: work,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      PATH: process.env['PATH'], HOME: work, POTOROO_URL: server.url, POTOROO_TEST_DIR: work, XDG_CACHE_HOME: join(work, 'cache'), MPLBACKEND: 'Agg', PYTHONUNBUFFERED: '1',
+      PATH: process.env['PATH'], HOME: work, POTOROO_URL: server.url, POTOROO_TEST_DIR: work, XDG_CACHE_HOME: join(work, 'cache'), MPLBACKEND: 'Agg', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1',
       WALLAROO_USER: admin.email, WALLAROO_PASSWORD: admin.password,
     },
   });
