@@ -93,6 +93,8 @@ export class Connections implements Front, LaneHost {
     socket.on('close', () => {
       this.#open.get(socket)?.lane?.closed();
       this.#open.delete(socket);
+      // Whoever gave the connection, the server or the host, counts it by this socket.
+      accepted.destroy();
       if (this.#open.size === 0) this.#closed?.();
     });
     socket.resume(); // a connection handed over by another process arrives paused
