@@ -90,8 +90,8 @@ add("translation", folder, schema(inputs=text, max_new_tokens=pa.int64()), schem
 gpt = tf.GPT2Config(vocab_size=len(WORDS), n_positions=64, n_embd=16, n_layer=1, n_head=2, bos_token_id=5, eos_token_id=4, pad_token_id=0)
 folder = store("gpt", tf.GPT2LMHeadModel(gpt), tokenizer(False))
 pipe = tf.pipeline("text-generation", model=str(folder))
-answers = [[a["generated_text"] for a in pipe(t, max_new_tokens=4, return_full_text=False)] for t in TEXTS]
-add("text-generation", folder, schema(inputs=text, return_full_text=pa.bool_(), max_new_tokens=pa.int64()), schema(generated_text=pa.list_(pa.string(), 1)), {"inputs": TEXTS, "return_full_text": [False] * 2, "max_new_tokens": [4, 4]}, {"generated_text": answers})
+answers = [[a["generated_text"] for a in pipe(t, max_new_tokens=4, do_sample=False, return_full_text=False)] for t in TEXTS]
+add("text-generation", folder, schema(inputs=text, return_full_text=pa.bool_(), do_sample=pa.bool_(), max_new_tokens=pa.int64()), schema(generated_text=pa.list_(pa.string(), 1)), {"inputs": TEXTS, "return_full_text": [False] * 2, "do_sample": [False] * 2, "max_new_tokens": [4, 4]}, {"generated_text": answers})
 
 pixels = random.integers(0, 255, (2, 100, 100, 3))
 pictures = [Image.fromarray(p.astype(np.uint8)) for p in pixels]

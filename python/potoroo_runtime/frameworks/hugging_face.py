@@ -103,7 +103,19 @@ _WARM_UP = {
 
 
 def warm_up(context: Any) -> Mapping[str, Any]:
-    return {name: value for name, value in _WARM_UP.items() if name in context.inputs.names}
+    from ..schema import shape_of
+
+    given = {name: value for name, value in _WARM_UP.items() if name in context.inputs.names}
+    shapes = {field.name: shape_of(field.type)[0] for field in context.outputs or ()}
+    # What is asked for has to be of the size that is declared.
+    many = next((shape[0] for name, shape in shapes.items() if name in ("score", "label") and shape), -1)
+    if "top_k" in given and many > 0:
+        given["top_k"] = many
+    for at, name in ((-3, "height"), (-2, "width")):
+        shape = shapes.get("images", ())
+        if name in given and len(shape) >= 3 and shape[at] > 0:
+            given[name] = shape[at]
+    return given
 
 
 def _check(context: Any, task: Task) -> None:
