@@ -11,14 +11,20 @@ const period = 100_000;
 
 /**
  * A quota by control groups (version 1 or 2) where this user may create them, else null. `instance` tells apart the groups
- * of different data folders; those that a killed server left are removed. Found out by doing it, as permissions lie.
+ * of different data folders; those that a killed server left are removed in passing. Found out by doing it, as permissions lie.
  */
 export function openCpuQuota(instance: string, root = '/sys/fs/cgroup'): CpuQuota | null {
   for (const [base, version] of candidates(root)) {
     const prefix = `potoroo-${instance}-`;
+    const held = new Set<string>();
+    // A group can be removed a moment after its last process has ended, so each change tries what is left over.
+    const sweep = (): void => {
+      for (const left of readdirSync(base)) if (left.startsWith(prefix) && !held.has(left)) remove(join(base, left));
+    };
     const quota: CpuQuota = {
       hold(pid, name, cpus) {
         const group = join(base, prefix + name);
+        sweep();
         mkdirSync(group);
         try {
           const microseconds = Math.max(1_000, Math.round(cpus * period));
@@ -29,7 +35,11 @@ export function openCpuQuota(instance: string, root = '/sys/fs/cgroup'): CpuQuot
           remove(group);
           throw error;
         }
-        return () => remove(group);
+        held.add(prefix + name);
+        return () => {
+          held.delete(prefix + name);
+          sweep();
+        };
       },
     };
     if (works(base, prefix, version)) return quota;
@@ -56,7 +66,6 @@ function candidates(root: string): [string, 1 | 2][] {
 function works(base: string, prefix: string, version: 1 | 2): boolean {
   const probe = join(base, `${prefix}probe`);
   try {
-    for (const left of readdirSync(base)) if (left.startsWith(prefix)) remove(join(base, left));
     if (version === 2 && !readFileSync(join(base, 'cgroup.subtree_control'), 'utf8').split(/\s/).includes('cpu')) {
       writeFileSync(join(base, 'cgroup.subtree_control'), '+cpu');
     }
@@ -71,7 +80,7 @@ function works(base: string, prefix: string, version: 1 | 2): boolean {
   }
 }
 
-/** A group goes only when it is empty; one that is not is removed at the next start. */
+/** A group goes only when it is empty; one that is not is tried again. */
 function remove(group: string): void {
   try {
     rmdirSync(group);
