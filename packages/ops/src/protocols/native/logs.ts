@@ -18,9 +18,9 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
     description: `By \`Accept\`: ${forms.join(', ')}. Outside JSON, \`potoroo-log-status\` and \`potoroo-log-cursor\` are headers of the answer. One schema a page: a page also ends where the schema changes.`,
   }, async ({ actor, params, query, request, reply }) => {
     const form = formOf(request.headers.accept);
-    const { cursor, start, end, limit = defaultRecords, ...rest } = query;
+    const { cursor, start, end, limit = defaultRecords, order = 'desc', ...rest } = query;
     const page = await logs.read(actor, {
-      ...rest, ...params, limit, ...(start && { start: new Date(start) }), ...(end && { end: new Date(end) }), ...(cursor !== undefined && { cursor: readCursor(cursor) }),
+      ...rest, ...params, limit, order, ...(start && { start: new Date(start) }), ...(end && { end: new Date(end) }), ...(cursor !== undefined && { cursor: readCursor(cursor) }),
     });
     return answerPage(reply, page, form);
   });
