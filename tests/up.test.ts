@@ -10,6 +10,8 @@ import { example, root, temporaryFolder } from './support/server.ts';
 
 const execute = promisify(execFile);
 
+const started: ChildProcess[] = [];
+
 interface Up { process: ChildProcess; output: () => string }
 
 /** `npm start` without npm: the same command line. */
@@ -17,12 +19,13 @@ function up(dataDir: string, env: Record<string, string> = {}, args: string[] = 
   const child = spawn(process.execPath, [join(root, 'packages/cli/dist/main.js'), 'up', ...args], { env: { ...process.env, POTOROO_PORT: '0', POTOROO_DATA_DIR: dataDir, ...env } });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+  started.push(child);
   return { process: child, output: () => text };
 }
 
-async function ready(started: Up): Promise<void> {
-  await expect.poll(() => started.process.exitCode !== null || started.output().includes('Ctrl-C stops it'), { timeout: 60_000 }).toBe(true);
-  expect(started.output()).toContain('Ctrl-C stops it');
+async function ready(server: Up): Promise<void> {
+  await expect.poll(() => server.process.exitCode !== null || server.output().includes('Ctrl-C stops it'), { timeout: 60_000 }).toBe(true);
+  expect(server.output()).toContain('Ctrl-C stops it');
 }
 
 async function ended({ process: child }: Up): Promise<number | null> {
@@ -51,7 +54,11 @@ async function paste(started: Up, cwd: string): Promise<{ out: { label: number; 
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 beforeAll(async () => { folder = await temporaryFolder(); });
-afterAll(() => folder.remove());
+afterAll(async () => {
+  // Only what a failed test left: each ends what it started.
+  for (const child of started) child.kill('SIGKILL');
+  await folder.remove();
+});
 
 describe('potoroo up --example', () => {
   it("prints a curl line that gives scikit-learn's predictions, stops everything on Ctrl-C, and brings it back", { timeout: 180_000 }, async () => {
