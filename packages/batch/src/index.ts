@@ -11,3 +11,5 @@ export { arrowSpans, type ArrowSpan } from './arrow/walk.ts';
 export { decodeV2, encodeV2, v2Datatype, type V2Answer, type V2Request } from './v2.ts';
 export { compileValidation, type Validation } from './expressions/compile.ts';
 export { halfToNumber } from './float16.ts';
+export { take } from './take.ts';
+export { hash32, unitHash } from './hash.ts';

@@ -38,7 +38,7 @@ interface Input { name?: string; datatype?: string; shape?: number[]; data?: num
  * The inputs are conformed to the declared fields.
  * @throws malformed_body, schema_mismatch, value_out_of_range, null_not_allowed, empty_batch
  */
-export function decodeV2(body: Uint8Array, headerLength: number | undefined, fields: readonly Field[]): V2Request {
+export function decodeV2(body: Uint8Array, headerLength: number | undefined, fields: readonly Field[] | undefined): V2Request {
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength >= 0 && headerLength <= body.length)) {
     throw new PotorooError('malformed_body', `Inference-Header-Content-Length is ${headerLength}, but the body has ${body.length} bytes.`);
   }
@@ -64,7 +64,8 @@ export function decodeV2(body: Uint8Array, headerLength: number | undefined, fie
   for (const { column, rows: other } of columns) {
     if (other !== rows) throw new PotorooError('schema_mismatch', `Input ${quote(column.name)} has ${other} rows and input ${quote(columns[0]!.column.name)} has ${rows}. The first dimension is the batch: make it the same for all inputs.`);
   }
-  const batch = conform({ rows, columns: columns.map((c) => c.column) }, fields);
+  const given = { rows, columns: columns.map((c) => c.column) };
+  const batch = fields === undefined ? given : conform(given, fields);
   return { ...(id !== undefined && { id }), batch, outputs, binaryDefault: parameters['binary_data_output'] === true, parameters };
 }
 

@@ -67,3 +67,11 @@ export const engineExit = { ok: 0, badSettings: 2, badBundle: 3, loadFailed: 4, 
 export interface ShipAnswer {
   next: number;
 }
+
+/**
+ * What challengers said of the rows of a partition is a partition of its own: row for row, at the same offsets. No model's, pipeline's or
+ * engine's name has a dot.
+ */
+export const shadowPartition = (partition: string): string => `${partition}.shadow`;
+/** Where an engine keeps it, below its spool folder. */
+export const shadowFolder = 'shadow';

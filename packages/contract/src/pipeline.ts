@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox';
+import { PotorooError } from './errors.ts';
 import { FieldSchema } from './field.ts';
 
 /** Which model version a step runs. `version` is the model version's UUID. */
@@ -11,15 +12,110 @@ export type ModelRef = Static<typeof ModelRefSchema>;
 /** A step that runs one model on the previous step's output (the request, for the first step). */
 export const ModelStepSchema = Type.Object({ type: Type.Literal('model'), model: ModelRefSchema });
 
-/** A step takes a batch and gives a batch. */
-export const StepSchema = Type.Union([ModelStepSchema]);
+const Key = (description: string) => Type.String({ minLength: 1, maxLength: 256, description });
+
+/**
+ * A step that sends each request, or, with `hashKey`, each row, to one of its models, as often as their weights say. With `hashKey` the
+ * named input column decides: a number from 0 to 1 is used as it is, anything else is hashed, so that one key always meets one model.
+ */
+export const RandomSplitStepSchema = Type.Object({
+  type: Type.Literal('random-split'),
+  hashKey: Type.Optional(Key('Input column whose value decides.')),
+  weights: Type.Array(Type.Object({ model: ModelRefSchema, weight: Type.Number({ minimum: 0, maximum: 1e12 }) }), { minItems: 1, maxItems: 64 }),
+});
+
+/** A step that sends each row to the model that the value of an input column is routed to, and all other rows to `control`. */
+export const KeySplitStepSchema = Type.Object({
+  type: Type.Literal('key-split'),
+  splitKey: Key('Input column whose value decides.'),
+  control: ModelRefSchema,
+  routes: Type.Record(Type.String({ maxLength: 256 }), ModelRefSchema, { maxProperties: 64 }),
+});
+
+/** A step that answers with the champion alone and has the challengers see the same rows afterwards; their outputs go to the log as `out_<model>.<field>`. */
+export const ShadowStepSchema = Type.Object({
+  type: Type.Literal('shadow'),
+  champion: ModelRefSchema,
+  challengers: Type.Array(Type.Object({
+    model: ModelRefSchema,
+    fraction: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1, description: 'Share of the requests it sees, chosen by their ids; all of them by default.' })),
+  }), { minItems: 1, maxItems: 32 }),
+});
+
+/** Checks of the inputs and outputs of each row: true marks an anomaly. Wherever the step stands, they see the result of the whole pipeline. */
+export const ValidationsStepSchema = Type.Object({
+  type: Type.Literal('validations'),
+  validations: Type.Array(Type.Object({
+    name: Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$', description: 'Of the column `anomaly.<name>`. `count` is ignored: that column counts the anomalies.' }),
+    expression: Type.Union([Type.String({ maxLength: 1_000_000 }), Type.Object({})], { description: 'A polars expression over `in.<input>` and `out.<output>`, in the JSON that polars writes.' }),
+  }), { maxItems: 100 }),
+});
+
+/** A step takes a batch and gives a batch; one with validations only looks at it. */
+export const StepSchema = Type.Union([ModelStepSchema, RandomSplitStepSchema, KeySplitStepSchema, ShadowStepSchema, ValidationsStepSchema]);
 export type Step = Static<typeof StepSchema>;
+export type ValidationSpec = Static<typeof ValidationsStepSchema>['validations'][number];
 
 export const StepsSchema = Type.Array(StepSchema, { maxItems: 64, description: 'Run in order, each on the output of the one before.' });
 
-/** Every model that steps run, in their order. */
+/** The models of one step; the first is the one whose inputs and outputs are those of the step. */
+export function modelsOfStep(step: Step): ModelRef[] {
+  switch (step.type) {
+    case 'model': return [step.model];
+    case 'random-split': return step.weights.map((w) => w.model);
+    case 'key-split': return [step.control, ...Object.values(step.routes)];
+    case 'shadow': return [step.champion, ...step.challengers.map((c) => c.model)];
+    case 'validations': return [];
+  }
+}
+
+/** Every model that steps run, once, in their order. */
 export function modelsOf(steps: readonly Step[]): ModelRef[] {
-  return steps.map((step) => step.model);
+  return [...new Map(steps.flatMap(modelsOfStep).map((ref) => [`${ref.version}/${ref.name}`, ref])).values()];
+}
+
+/** All validations of a pipeline; `count` is not one, whatever it says. */
+export function validationsOf(steps: readonly Step[]): ValidationSpec[] {
+  return steps.flatMap((step) => (step.type === 'validations' ? step.validations.filter((v) => v.name !== 'count') : []));
+}
+
+/** A step in a few words, for people. */
+export function stepText(step: Step): string {
+  const names = modelsOfStep(step).map((m) => m.name);
+  switch (step.type) {
+    case 'model': return names.join('');
+    case 'random-split': return `random split of ${names.join(', ')}`;
+    case 'key-split': return `split of ${names.join(', ')} by ${step.splitKey}`;
+    case 'shadow': return `${names[0]} with ${names.slice(1).join(', ')} as shadow`;
+    case 'validations': return `validations ${step.validations.map((v) => v.name).join(', ')}`;
+  }
+}
+
+/** The columns `out_<model>` that each challenger's outputs go to: of two that share their name, the second has its version in it. */
+export function challengerNames(steps: readonly Step[]): string[] {
+  const names = new Set<string>();
+  for (const { model } of steps.flatMap((step) => (step.type === 'shadow' ? step.challengers : []))) {
+    names.add(names.has(`out_${model.name}`) ? `out_${model.name}_${model.version}` : `out_${model.name}`);
+  }
+  return [...names];
+}
+
+/**
+ * What a schema cannot say of steps. An empty list is a pipeline that has none yet.
+ * @throws PotorooError pipeline_invalid naming the step
+ */
+export function checkSteps(steps: readonly Step[]): void {
+  const refuse = (field: string, message: string): never => { throw new PotorooError('pipeline_invalid', `${field}: ${message}`, { fields: [{ field, message }] }); };
+  steps.forEach((step, i) => {
+    if (step.type === 'random-split' && !step.weights.some((w) => w.weight > 0)) refuse(`steps[${i}].weights`, 'one weight at least must be above 0.');
+  });
+  const names = validationsOf(steps).map((v) => v.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) refuse('validations', `there are two of the name '${twice}'. Give each a name of its own.`);
+  if (names.length > 100) refuse('validations', `there are ${names.length}; a pipeline has at most 100.`);
+  if (steps.length > 0 && steps.every((step) => step.type === 'validations')) refuse('steps', 'there are only validations. Add a step that runs a model.');
+  const shadows = steps.flatMap((step) => (step.type === 'shadow' ? step.challengers : []));
+  if (challengerNames(steps).length < shadows.length) refuse('challengers', 'one model version is a challenger twice. Name each version once.');
 }
 
 /** How one model version is run; the guide's `model.configure(...)`. */

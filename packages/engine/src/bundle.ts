@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join, relative, isAbsolute } from 'node:path';
-import { PotorooError, type Bundle } from '@potoroo/contract';
+import { checkSteps, modelsOfStep, PotorooError, type Bundle, type ModelRef, type Step } from '@potoroo/contract';
+
+const stepTypes: ReadonlySet<Step['type']> = new Set(['model', 'random-split', 'key-split', 'shadow', 'validations'] as const);
 
 /**
  * Reads `pipeline.json` of a bundle folder. Checked by hand where the engine depends on it: the schema library would cost a
@@ -30,8 +32,18 @@ export async function readBundle(folder: string): Promise<Bundle> {
     if (isAbsolute(m.file) || inside === '' || inside.startsWith('..')) refuse(`models[${i}].file must be a path inside the bundle, not '${m.file}'.`);
   });
   steps.forEach((s, i) => {
-    if (s?.type !== 'model') refuse(`steps[${i}].type must be 'model'.`);
-    if (!models.some((m) => m.name === s.model?.name && m.version === s.model.version)) refuse(`steps[${i}] runs model '${s.model?.name}' version '${s.model?.version}', which is not among the bundle's models.`);
+    if (!stepTypes.has(s?.type)) refuse(`steps[${i}].type must be one of ${[...stepTypes].join(', ')}.`);
+    let refs: ModelRef[] = [];
+    try {
+      refs = modelsOfStep(s);
+    } catch {
+      refuse(`steps[${i}] is not a step of type '${s.type}'.`);
+    }
+    if (s.type === 'validations' && !Array.isArray(s.validations)) refuse(`steps[${i}].validations must be a list.`);
+    for (const ref of refs) {
+      if (!models.some((m) => m.name === ref?.name && m.version === ref.version)) refuse(`steps[${i}] runs model '${ref?.name}' version '${ref?.version}', which is not among the bundle's models.`);
+    }
   });
+  checkSteps(steps);
   return bundle;
 }

@@ -1,7 +1,8 @@
 import { setInterval } from 'node:timers';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Socket } from 'node:net';
-import { engineExit, isPotorooError, PotorooError, type EngineToHost, type ErrorCode, type HostToEngine } from '@potoroo/contract';
+import { engineExit, isPotorooError, PotorooError, shadowFolder, shadowPartition, type Bundle, type EngineToHost, type ErrorCode, type HostToEngine } from '@potoroo/contract';
 import { readBundle } from './bundle.ts';
 import { Access } from './http/access.ts';
 import { Connections } from './http/front.ts';
@@ -11,6 +12,7 @@ import { prometheus } from './metrics.ts';
 import { checkAccessList, readOptions, type EngineOptions } from './options.ts';
 import { loadPipeline } from './pipeline.ts';
 import { Service } from './serving/service.ts';
+import type { Spool } from './spool/spool.ts';
 
 /**
  * The engine process: one bundle, loaded, proven and served. How it is started and what it says to its host is written in
@@ -46,19 +48,30 @@ function watchMemory(limit: number): void {
   }, 500).unref();
 }
 
+/** How long a drain waits for challengers. */
+const challengersMs = 2000;
+
+/** What challengers say has a spool of its own, in a folder below: it takes a quarter of the room. */
+async function openSpools(options: EngineOptions, bundle: Bundle, shadowed: boolean): Promise<{ spool?: Spool; shadowSpool?: Spool }> {
+  const { spool: dir, partition, spoolBytes, ops: ship } = options;
+  if (dir === undefined) return {};
+  const { openSpool } = await import('./spool/spool.ts');
+  const common = { pipeline: bundle.pipeline, ...(ship && { ship }) };
+  if (!shadowed) return { spool: openSpool({ ...common, dir, partition, maxBytes: spoolBytes }) };
+  const spool = openSpool({ ...common, dir, partition, maxBytes: spoolBytes * 3 / 4 });
+  return { spool, shadowSpool: openSpool({ ...common, dir: join(dir, shadowFolder), partition: shadowPartition(spool.stats().partition), maxBytes: spoolBytes / 4 }) };
+}
+
 async function serve(options: EngineOptions): Promise<void> {
   const bundle = await readBundle(options.bundle);
   configureLog(options.logLevel, { pipeline: bundle.pipeline.name, partition: options.partition });
   const pipeline = await loadPipeline(bundle, options.bundle, options.cpus);
   for (const note of pipeline.notes) log.info(note);
-  const spool = options.spool === undefined ? undefined : (await import('./spool/spool.ts')).openSpool({
-    dir: options.spool, partition: options.partition, maxBytes: options.spoolBytes, pipeline: bundle.pipeline,
-    ...(options.ops && { ship: options.ops }),
-  });
+  const { spool, shadowSpool } = await openSpools(options, bundle, pipeline.challengers.length > 0);
   const startedAt = Date.now();
   let state: 'starting' | 'running' | 'draining' = 'starting';
   const service = new Service({
-    bundle, pipeline, spool, partition: spool?.stats().partition ?? options.partition, queueRows: options.queueRows, queueBytes: options.queueBytes,
+    bundle, pipeline, spool, shadowSpool, partition: spool?.stats().partition ?? options.partition, queueRows: options.queueRows, queueBytes: options.queueBytes,
     flushed: () => connections.flush(),
   });
   let loop = performance.eventLoopUtilization();
@@ -73,6 +86,7 @@ async function serve(options: EngineOptions): Promise<void> {
       state, pid: process.pid, uptimeMs: Date.now() - startedAt, pipeline: bundle.pipeline, models: pipeline.models,
       queue: { rows: service.scheduler.waitingRows, bytes: service.scheduler.waitingBytes, maxRows: options.queueRows, maxBytes: options.queueBytes },
       inFlight: service.metrics.inFlight, connections: connections.count, spool: spool?.stats() ?? null,
+      ...(service.shadows && { shadows: Object.fromEntries(service.shadows.counts), shadowSpool: shadowSpool?.stats() ?? null }),
       limits: { cpus: { value: options.cpus, enforced: 'threads' }, memoryBytes: { value: options.memoryBytes ?? null, enforced: options.memoryBytes === undefined ? 'no' : 'watchdog' } },
     }),
     metrics: () => {
@@ -81,6 +95,7 @@ async function serve(options: EngineOptions): Promise<void> {
       loop = now;
       return prometheus(service.metrics, bundle.pipeline, {
         queueRows: service.scheduler.waitingRows, queueBytes: service.scheduler.waitingBytes, connections: connections.count, loopUtilisation: since,
+        shadows: service.shadows?.counts as ReadonlyMap<string, Readonly<Record<string, number>>> | undefined,
         spool: Object.fromEntries(Object.entries(spool?.stats() ?? {}).filter((e): e is [string, number] => typeof e[1] === 'number')),
       });
     },
@@ -93,8 +108,10 @@ async function serve(options: EngineOptions): Promise<void> {
     log.info('draining', { why });
     const until = Date.now() + options.drainMs;
     await connections.drain(options.lingerMs, options.drainMs);
-    await spool?.flush(Math.max(1000, until - Date.now()));
-    await spool?.close();
+    await service.shadows?.settle(Math.min(challengersMs, Math.max(0, until - Date.now())));
+    const left = Math.max(1000, until - Date.now());
+    await Promise.all([spool?.flush(left), shadowSpool?.flush(left)]);
+    await Promise.all([spool?.close(), shadowSpool?.close()]);
     log.info('stopped');
     process.exit(engineExit.ok);
   };

@@ -52,6 +52,8 @@ export interface Gauges {
   connections: number;
   loopUtilisation: number;
   spool: Readonly<Record<string, number>>;
+  /** Rows of challengers by what became of them. */
+  shadows?: ReadonlyMap<string, Readonly<Record<string, number>>> | undefined;
 }
 
 /**
@@ -75,6 +77,10 @@ export function prometheus(metrics: Metrics, pipeline: { name: string; deploymen
   text += one('potoroo_event_loop_utilisation', 'gauge', 'Share of the time since the last scrape that the event loop was busy.', gauges.loopUtilisation);
   text += one('potoroo_resident_bytes', 'gauge', 'Resident memory of the process.', process.memoryUsage.rss());
   text += one('potoroo_cpu_seconds_total', 'counter', 'Processor time used.', (cpu.user + cpu.system) / 1e6);
+  if (gauges.shadows !== undefined) {
+    text += '# HELP potoroo_shadow_rows_total Rows for challengers, by challenger and by what became of them.\n# TYPE potoroo_shadow_rows_total counter\n';
+    for (const [challenger, counts] of gauges.shadows) for (const [outcome, rows] of Object.entries(counts)) text += `potoroo_shadow_rows_total{${labels},challenger="${escape(challenger)}",outcome="${outcome}"} ${rows}\n`;
+  }
   for (const [key, value] of Object.entries(gauges.spool)) {
     text += one(`potoroo_spool_${key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}`, 'gauge', 'State of the inference log kept on disk.', value);
   }

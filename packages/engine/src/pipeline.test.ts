@@ -16,7 +16,7 @@ const numbers = (batch: Batch, i = 0): number[] => [...((batch.columns[i] as Ten
 
 test('a chain of two whose only columns have different names', async () => {
   const pipeline = await load(['chain-first', 'chain-second']);
-  const run = pipeline.run({ rows: 2, columns: [{ kind: 'tensor', name: 'text', type: 'float32', shape: [3], values: Float32Array.of(1, 2, 3, 4, 5, 6) }] }) as PipelineRun;
+  const run = pipeline.run({ rows: 2, columns: [{ kind: 'tensor', name: 'text', type: 'float32', shape: [3], values: Float32Array.of(1, 2, 3, 4, 5, 6) }] }, []) as PipelineRun;
   expect(numbers(run.outputs)).toEqual([12, 30]);
   expect(run.stepNs).toHaveLength(2);
   expect(run.stepNs.every((ns) => ns > 0)).toBe(true);
@@ -28,7 +28,7 @@ test('a chain with several columns goes by name, and what is not asked for is le
   const run = pipeline.run({ rows: 1, columns: [
     { kind: 'tensor', name: 'amount', type: 'float32', shape: [2], values: Float32Array.of(5, 1) },
     { kind: 'tensor', name: 'count', type: 'int64', shape: [2], values: BigInt64Array.of(1n, 2n) },
-  ] }) as PipelineRun;
+  ] }, []) as PipelineRun;
   expect(numbers(run.outputs)).toEqual([6, 0]);
 });
 

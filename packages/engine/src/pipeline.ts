@@ -1,27 +1,52 @@
 import { join } from 'node:path';
-import { conform, type Batch, type Column } from '@potoroo/batch';
-import { isPotorooError, PotorooError, type Bundle, type BundleModel, type EngineModelStatus, type Field } from '@potoroo/contract';
-import { loadModel } from './runtimes/load.ts';
+import type { Batch } from '@potoroo/batch';
+import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract';
+import { loadChallenger, loadModel } from './runtimes/load.ts';
 import type { Runtime } from './runtimes/runtime.ts';
+import { keyField, type KeyColumn } from './steps/keys.ts';
+import { routeOf, splitRunner } from './steps/split.ts';
+import { connect, standIn, type ModelIdentity, type RunContext, type RunRequest, type ShadowInput, type SplitRecord, type StepRunner } from './steps/step.ts';
+import { compileChecks, type Checks } from './steps/validations.ts';
 
 export interface PipelineRun {
   outputs: Batch;
   /** Nanoseconds each step took. */
   stepNs: number[];
+  /** Where rows went, one for each split. */
+  splits?: readonly SplitRecord[] | undefined;
+  /** What challengers are to see. */
+  shadows?: readonly ShadowInput[] | undefined;
 }
 
-/** A step takes a batch and gives a batch. No fields: a Python step that declares none. */
-interface StepRunner {
-  inputs: readonly Field[];
-  outputs: readonly Field[];
-  run(batch: Batch): Batch | Promise<Batch>;
+/** A model that sees what a champion saw. */
+export interface Challenger {
+  /** Its columns are `<dataset>.<field>`. */
+  readonly dataset: string;
+  /** Which shadow step, counted from 0. */
+  readonly step: number;
+  readonly fraction: number;
+  readonly outputs: readonly Field[];
+  /** Rows of different requests may share a run. */
+  readonly mergeable: () => boolean;
+  /** Only one row a run. */
+  readonly single: boolean;
+  run(batch: Batch): Promise<Batch>;
 }
 
 export interface Pipeline {
   readonly name: string;
   readonly inputs: readonly Field[];
+  /** The inputs that models take; behind them `inputs` has the keys. */
+  readonly modelInputs: readonly Field[];
+  /** Columns beyond the models' inputs that splits decide by. */
+  readonly keys: readonly KeyColumn[];
   readonly outputs: readonly Field[];
-  readonly lastModel: { name: string; version: string; sha: string };
+  /** Where the last step splits, its first model. */
+  readonly lastModel: ModelIdentity;
+  readonly lastIsSplit: boolean;
+  readonly splits: number;
+  readonly checks: Checks | undefined;
+  readonly challengers: readonly Challenger[];
   readonly models: EngineModelStatus[];
   /** Rows of different requests may share a run. */
   readonly mergeable: boolean;
@@ -30,44 +55,25 @@ export interface Pipeline {
   /** Runs that may be under way at once; 0 when they happen on the event loop. */
   readonly slots: number;
   readonly notes: readonly string[];
-  run(batch: Batch): PipelineRun | Promise<PipelineRun>;
+  /** `requests` are those whose rows lie in the batch, in order. */
+  run(batch: Batch, requests: readonly RunRequest[]): PipelineRun | Promise<PipelineRun>;
   unload(): Promise<void>;
 }
 
 const ns = (ms: number): number => Math.max(1, Math.round(ms * 1e6));
 
-/** Feeds one step's output to the next: by name, or, where each has one column only, that one to the other. */
-function connect(previous: StepRunner, next: StepRunner, at: number): StepRunner {
-  const lone = previous.outputs.length === 1 && next.inputs.length === 1;
-  const given = new Set(previous.outputs.map((o) => o.name));
-  if (next.inputs.length === 0) return next;
-  const missing = previous.outputs.length === 0 ? [] : next.inputs.filter((i) => !given.has(i.name));
-  if (!lone && missing.length > 0) {
-    throw new PotorooError('pipeline_invalid', `Step ${at} needs ${missing.map((m) => `'${m.name}'`).join(', ')}, but the step before gives ${[...given].map((n) => `'${n}'`).join(', ')}. Rename the inputs with tensor_fields or the outputs in the model.`);
-  }
-  const take = (output: Batch): Batch => {
-    const columns = next.inputs.map((input) => {
-      const found = lone || (previous.outputs.length === 0 && output.columns.length === 1 && next.inputs.length === 1) ? output.columns[0] : output.columns.find((c) => c.name === input.name);
-      if (found === undefined) throw new PotorooError('inference_failed', `Step ${at} found no column '${input.name}' in the output of the step before.`);
-      return found.name === input.name ? found : ({ ...found, name: input.name } satisfies Column);
-    });
-    return conform({ rows: output.rows, columns }, next.inputs);
-  };
-  return { ...next, run: (batch) => next.run(take(batch)) };
-}
-
 /** Seen through a slow step as well: `Batch` when all steps so far ran on this thread, else a promise. */
-function runSteps(steps: readonly StepRunner[], batch: Batch): PipelineRun | Promise<PipelineRun> {
+function runSteps(steps: readonly StepRunner[], batch: Batch, context: RunContext): PipelineRun | Promise<PipelineRun> {
   const stepNs: number[] = [];
   let current = batch;
   for (let i = 0; i < steps.length; i++) {
     const start = performance.now();
-    const answer = (steps[i] as StepRunner).run(current);
-    if (answer instanceof Promise) return runRest(steps, i, start, batch, answer, stepNs);
+    const answer = (steps[i] as StepRunner).run(current, context);
+    if (answer instanceof Promise) return runRest(steps, i, start, context, answer, stepNs);
     stepNs.push(ns(performance.now() - start));
     current = answer;
   }
-  return { outputs: aligned(current, batch), stepNs };
+  return { outputs: aligned(current, batch), stepNs, splits: context.splits, shadows: context.shadows };
 }
 
 /** Steps in between may have any number of rows; what comes out in the end belongs to the rows that went in. */
@@ -76,69 +82,187 @@ function aligned(outputs: Batch, inputs: Batch): Batch {
   throw new PotorooError('inference_failed', `The pipeline gave ${outputs.rows} rows for the ${inputs.rows} rows of the request. The last step must return one row for each.`);
 }
 
-async function runRest(steps: readonly StepRunner[], at: number, start: number, batch: Batch, pending: Promise<Batch>, stepNs: number[]): Promise<PipelineRun> {
+async function runRest(steps: readonly StepRunner[], at: number, start: number, context: RunContext, pending: Promise<Batch>, stepNs: number[]): Promise<PipelineRun> {
   let current = await pending;
   stepNs.push(ns(performance.now() - start));
   for (const step of steps.slice(at + 1)) {
     const from = performance.now();
-    current = await step.run(current);
+    current = await step.run(current, context);
     stepNs.push(ns(performance.now() - from));
   }
-  return { outputs: aligned(current, batch), stepNs };
+  return { outputs: aligned(current, context.input), stepNs, splits: context.splits, shadows: context.shadows };
 }
 
 const keyOf = (m: { name: string; version: string }): string => `${m.name}/${m.version}`;
 
+const identityOf = (m: BundleModel): ModelIdentity => ({ name: m.name, version: m.version, sha: m.sha256 });
+
+interface Loaded { readonly model: BundleModel; readonly runtime: Runtime }
+
+/** The models of a bundle as its steps need them; a version that is a challenger is loaded apart from one that answers. */
+class Loader {
+  readonly answering = new Map<string, Loaded>();
+  readonly #challenging: Runtime[] = [];
+  readonly #bundle: Bundle;
+  readonly #folder: string;
+  readonly #cpus: number;
+
+  constructor(bundle: Bundle, folder: string, cpus: number) {
+    this.#bundle = bundle;
+    this.#folder = folder;
+    this.#cpus = cpus;
+  }
+
+  async load(): Promise<void> {
+    const shadows = new Set(this.#bundle.steps.flatMap((step) => (step.type === 'shadow' ? step.challengers.map((c) => keyOf(c.model)) : [])));
+    const answers = new Set(this.#bundle.steps.flatMap((step) => (step.type === 'shadow' ? [step.champion] : modelsOfStep(step))).map(keyOf));
+    for (const model of this.#bundle.models) {
+      if (shadows.has(keyOf(model)) && !answers.has(keyOf(model))) continue;
+      this.answering.set(keyOf(model), { model, runtime: await this.#open(model, (file) => loadModel(file, this.#cpus)) });
+    }
+  }
+
+  async challenger(ref: ModelRef): Promise<Loaded> {
+    const model = this.#bundle.models.find((m) => keyOf(m) === keyOf(ref)) as BundleModel;
+    const runtime = await this.#open(model, loadChallenger);
+    this.#challenging.push(runtime);
+    return { model, runtime };
+  }
+
+  async #open(model: BundleModel, open: (file: Parameters<typeof loadModel>[0]) => Promise<Runtime>): Promise<Runtime> {
+    const { python, fileName, config: { tensorFields, inputSchema, outputSchema } } = model;
+    try {
+      const schemas = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
+      return await open({ file: join(this.#folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...schemas }) });
+    } catch (error) {
+      if (!isPotorooError(error)) throw error;
+      throw new PotorooError(error.code, `Model '${model.name}' (${model.fileName ?? model.file}): ${error.message}`, { cause: error });
+    }
+  }
+
+  of(ref: ModelRef): { identity: ModelIdentity; runner: StepRunner } {
+    const { model, runtime } = this.answering.get(keyOf(ref)) as Loaded;
+    return { identity: identityOf(model), runner: runnerOf(runtime) };
+  }
+
+  async unload(): Promise<void> {
+    await Promise.all([...this.answering.values()].map((m) => m.runtime.unload()).concat(this.#challenging.map((r) => r.unload())));
+  }
+}
+
+function runnerOf(runtime: Runtime): StepRunner {
+  const { inputs, outputs } = runtime.describe();
+  return { inputs, outputs, run: (batch) => runtime.run(batch) };
+}
+
+type RunningStep = Exclude<Step, { type: 'validations' }>;
+
+/** One step on its own; where its input comes from is connected later. */
+function runnerOfStep(step: RunningStep, at: number, loader: Loader, random: () => number, shadow: number): StepRunner {
+  const main = loader.of(modelsOfStep(step)[0] as ModelRef);
+  switch (step.type) {
+    case 'model': return main.runner;
+    case 'shadow': {
+      const { runner } = main;
+      return { ...runner, run(batch, context) {
+        (context.shadows ??= []).push({ step: shadow, batch });
+        return runner.run(batch, context);
+      } };
+    }
+    default: return splitRunner(modelsOfStep(step).map((ref) => loader.of(ref)), routeOf(step, random), at);
+  }
+}
+
+async function challengersOf(bundle: Bundle, loader: Loader): Promise<Challenger[]> {
+  const datasets = challengerNames(bundle.steps);
+  const challengers: Challenger[] = [];
+  let shadow = 0;
+  for (const [i, step] of bundle.steps.entries()) {
+    if (step.type !== 'shadow') continue;
+    const champion = loader.of(step.champion);
+    for (const { model: ref, fraction = 1 } of step.challengers) {
+      const { model, runtime } = await loader.challenger(ref);
+      const runner = standIn({ name: champion.identity.name, runner: champion.runner }, { name: model.name, runner: runnerOf(runtime) }, i + 1);
+      if (runner.outputs.length === 0) throw new PotorooError('pipeline_invalid', `The challenger '${model.name}' declares no outputs. Give it an output schema: configure(output_schema=...).`);
+      challengers.push({
+        dataset: datasets[challengers.length] as string, step: shadow, fraction, outputs: runner.outputs, single: model.config.batchConfig === 'single', mergeable: () => runtime.describe().mergeable,
+        run: async (batch) => runner.run(batch, { input: batch, requests: [], splits: undefined, shadows: undefined }),
+      });
+    }
+    shadow++;
+  }
+  return challengers;
+}
+
+/** Columns that splits decide by and that are no inputs of the models. */
+function keysOf(steps: readonly Step[], inputs: readonly Field[]): KeyColumn[] {
+  const keys = new Map<string, KeyColumn>();
+  for (const step of steps) {
+    const name = step.type === 'random-split' ? step.hashKey : step.type === 'key-split' ? step.splitKey : undefined;
+    if (name === undefined) continue;
+    const input = inputs.find((f) => f.name === name);
+    if (input?.shape.some((d) => d !== 1) === true) throw new PotorooError('pipeline_invalid', `Rows cannot be split by input '${name}': it has rows of shape [${input.shape.join(',')}]. Use a column with one value a row.`);
+    if (input === undefined) keys.set(name, { name, required: step.type === 'random-split' || keys.get(name)?.required === true });
+  }
+  return [...keys.values()];
+}
+
 /**
  * Loads every model of the bundle and connects the steps. Each model has answered a warm-up inference when this returns.
+ * @param random numbers of [0, 1) that random splits draw
  * @throws PotorooError naming the model or step that is at fault
  */
-export async function loadPipeline(bundle: Bundle, folder: string, cpus: number): Promise<Pipeline> {
-  const runtimes = new Map<string, { model: BundleModel; runtime: Runtime }>();
-  const unload = async (): Promise<void> => { await Promise.all([...runtimes.values()].map((r) => r.runtime.unload())); };
+export async function loadPipeline(bundle: Bundle, folder: string, cpus: number, random: () => number = Math.random): Promise<Pipeline> {
+  const loader = new Loader(bundle, folder, cpus);
   try {
-    for (const model of bundle.models) {
-      const { python, fileName, config: { tensorFields, inputSchema, outputSchema } } = model;
-      try {
-        const schemas = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
-        const file = { file: join(folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...schemas }) };
-        runtimes.set(keyOf(model), { model, runtime: await loadModel(file, cpus) });
-      } catch (error) {
-        if (!isPotorooError(error)) throw error;
-        throw new PotorooError(error.code, `Model '${model.name}' (${model.fileName ?? model.file}): ${error.message}`, { cause: error });
-      }
-    }
+    await loader.load();
     const steps: StepRunner[] = [];
+    let shadows = 0;
+    let lastStep: RunningStep | undefined;
     for (const [i, step] of bundle.steps.entries()) {
-      const { runtime } = runtimes.get(keyOf(step.model)) as { runtime: Runtime };
-      const { inputs, outputs } = runtime.describe();
-      const runner: StepRunner = { inputs, outputs, run: (batch) => runtime.run(batch) };
+      if (step.type === 'validations') continue;
+      const runner = runnerOfStep(step, i + 1, loader, random, shadows);
       const before = steps.at(-1);
       steps.push(before === undefined ? runner : connect(before, runner, i + 1));
+      if (step.type === 'shadow') shadows++;
+      lastStep = step;
     }
-    const used = [...runtimes.values()];
+    const used = [...loader.answering.values()];
     const pooled = used.map((r) => r.runtime.slots).filter((n) => n > 0);
-    const first = steps[0] as StepRunner;
-    const last = steps.at(-1) as StepRunner;
-    const lastModel = (runtimes.get(keyOf((bundle.steps.at(-1) as Bundle['steps'][number]).model)) as { model: BundleModel }).model;
+    const first = steps[0];
+    const last = steps.at(-1);
+    if (first === undefined || last === undefined || lastStep === undefined) throw new PotorooError('pipeline_invalid', 'No step of the pipeline runs a model. Add a model step.');
+    const lastModel = loader.of(modelsOfStep(lastStep)[0] as ModelRef).identity;
     if (first.inputs.length === 0) throw new PotorooError('pipeline_invalid', `The first step's model '${used[0]?.model.name}' declares no inputs. Give it an input schema: configure(input_schema=...).`);
     if (last.outputs.length === 0) throw new PotorooError('pipeline_invalid', `The last step's model '${lastModel.name}' declares no outputs. Give it an output schema: configure(output_schema=...).`);
+    const keys = keysOf(bundle.steps, first.inputs);
+    const inputs = keys.length === 0 ? first.inputs : [...first.inputs, ...keys.map(keyField)];
+    const taken = first.inputs.length;
+    const checks = compileChecks(validationsOf(bundle.steps), inputs, last.outputs);
+    const challengers = await challengersOf(bundle, loader);
     const single = used.some((r) => r.model.config.batchConfig === 'single');
     return {
       name: bundle.pipeline.name,
-      inputs: first.inputs,
+      inputs,
+      modelInputs: first.inputs,
+      keys,
       outputs: last.outputs,
-      lastModel: { name: lastModel.name, version: lastModel.version, sha: lastModel.sha256 },
-      models: used.map(({ model }) => ({ name: model.name, version: model.version, sha: model.sha256, status: 'Running' })),
+      lastModel,
+      lastIsSplit: lastStep.type === 'random-split' || lastStep.type === 'key-split',
+      splits: bundle.steps.filter((s) => s.type === 'random-split' || s.type === 'key-split').length,
+      checks,
+      challengers,
+      models: bundle.models.map((model) => ({ name: model.name, version: model.version, sha: model.sha256, status: 'Running' })),
       get mergeable() { return !single && used.every((r) => r.runtime.describe().mergeable); },
       single,
       slots: pooled.length === 0 ? 0 : Math.min(...pooled),
-      notes: used.flatMap(({ model, runtime }) => runtime.describe().notes.map((note) => `${model.name}: ${note}`)),
-      run: (batch) => runSteps(steps, batch),
-      unload,
+      notes: used.flatMap(({ model, runtime }) => runtime.describe().notes.map((note) => `${model.name}: ${note}`))
+        .concat(bundle.steps.some((s) => s.type === 'validations' && s.validations.some((v) => v.name === 'count')) ? ["A validation of the name 'count' is ignored: anomaly.count is the number of anomalies."] : []),
+      run: (batch, requests) => runSteps(steps, keys.length === 0 ? batch : { rows: batch.rows, columns: batch.columns.slice(0, taken) }, { input: batch, requests, splits: undefined, shadows: undefined }),
+      unload: () => loader.unload(),
     };
   } catch (error) {
-    await unload();
+    await loader.unload();
     throw error;
   }
 }

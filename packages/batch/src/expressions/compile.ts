@@ -29,14 +29,16 @@ const dtypeNames: Record<string, Dtype> = {
 
 /**
  * Compiles an expression in the JSON form that polars writes (`Expr.meta.write_json()` of 0.18, which the published Python
- * client sends, and that of later versions), checked against the columns it will see.
+ * client sends, and that of later versions), checked against the columns it will see. With `named` that is its name, whatever alias
+ * it has, if any.
  *
  * @throws PotorooError `pipeline_invalid` naming the part that does not fit.
  */
-export function compileValidation(expression: unknown, fields: readonly Field[]): Validation {
+export function compileValidation(expression: unknown, fields: readonly Field[], named?: string): Validation {
   let json = expression;
   if (typeof json === 'string') try { json = JSON.parse(json); } catch { refuse('expression', 'it is not JSON'); }
-  const [tag, payload] = variant('expression', json);
+  let [tag, payload] = variant('expression', json);
+  if (named !== undefined) [tag, payload] = ['Alias', [tag === 'Alias' && Array.isArray(payload) ? payload[0] : json, named]];
   if (tag !== 'Alias' || !Array.isArray(payload) || typeof payload[1] !== 'string') refuse('expression', 'it has no name: give it one with alias(...)');
   const name = payload[1];
   const used = new Set<string>();

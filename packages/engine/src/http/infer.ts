@@ -1,7 +1,8 @@
-import { conform, decodeArrow, decodeDictionary, decodeRecords, encodeArrowFile, encodeArrowStream, encodeDictionary, encodeRecords, type Batch } from '@potoroo/batch';
+import { conform, decodeArrow, decodeDictionary, decodeLoose, decodeRecords, encodeArrowFile, encodeArrowStream, encodeDictionary, encodeRecords, type Batch } from '@potoroo/batch';
 import { isPotorooError, PotorooError } from '@potoroo/contract';
 import { answerRows, edgeResult, type Share } from '../serving/answer.ts';
 import type { Service } from '../serving/service.ts';
+import { conformWithKeys } from '../steps/keys.ts';
 import { arrowFileType, arrowStreamType, inputForm, outputForm, recordsType, wallarooType, type InputForm } from './content.ts';
 import type { Exchange } from './exchange.ts';
 import { requestId, timeoutMs } from './headers.ts';
@@ -10,7 +11,9 @@ import { requestId, timeoutMs } from './headers.ts';
 const originalBytes = 64 * 1024;
 
 function decode(form: InputForm, body: Uint8Array, service: Service): Batch {
-  const { inputs } = service.pipeline;
+  const { inputs, modelInputs, keys } = service.pipeline;
+  // A key may come as a text or a number, and in some pipelines not at all: no schema says that.
+  if (keys.length > 0) return conformWithKeys(form === 'arrow' ? decodeArrow(body).batch : decodeLoose(body), modelInputs, keys);
   if (form === 'arrow') return conform(decodeArrow(body).batch, inputs);
   if (form !== 'records') {
     let at = 0;
@@ -38,7 +41,7 @@ export function infer(exchange: Exchange, service: Service, defaults: InferDefau
   const batch = decode(form, exchange.body, service);
   const edge = form === 'wallaroo' || output === 'wallaroo' || (!selection.asked && output === 'json');
   const original = edge && form !== 'arrow' && exchange.body.length <= originalBytes ? encodeDictionary(batch) : 'null';
-  start(exchange, service, defaults, batch, requestId(exchange), (share, headers) => {
+  start(exchange, service, defaults, batch, requestId(exchange), selection.waits && !edge, (share, headers) => {
     if (edge) return exchange.send(200, form === 'wallaroo' ? wallarooType : recordsType, edgeResult(share, service.identity, original), headers);
     const rows = answerRows(share, selection, service.identity);
     if (output === 'arrow-file') exchange.send(200, arrowFileType, [encodeArrowFile(rows, { separator: selection.separator })], headers);
@@ -48,7 +51,7 @@ export function infer(exchange: Exchange, service: Service, defaults: InferDefau
 }
 
 /** Hands the rows of any protocol to the service; `answer` writes them once they are computed and logged. */
-export function start(exchange: Exchange, service: Service, defaults: InferDefaults, batch: Batch, id: string, answer: (share: Share, headers: string) => void): void {
+export function start(exchange: Exchange, service: Service, defaults: InferDefaults, batch: Batch, id: string, waits: boolean, answer: (share: Share, headers: string) => void): void {
   const { metrics } = service;
   const fail = (error: unknown): void => {
     metrics.inFlight--;
@@ -61,6 +64,7 @@ export function start(exchange: Exchange, service: Service, defaults: InferDefau
     deadline: exchange.startedMs + (timeoutMs(exchange) ?? defaults.timeoutMs),
     gone: false,
     requestId: id,
+    waits,
     timeMs: Date.now(),
     parseNs: Math.max(1, Math.round((performance.now() - exchange.startedMs) * 1e6)),
     fail,

@@ -1,10 +1,12 @@
-import { decodeV2, encodeV2 } from '@potoroo/batch';
+import { decodeV2, encodeV2, type V2Request } from '@potoroo/batch';
 import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
 import { answerOutputs } from '../serving/answer.ts';
 import type { Service } from '../serving/service.ts';
 import { jsonType } from './content.ts';
 import type { Exchange } from './exchange.ts';
 import { requestId } from './headers.ts';
+import type { Pipeline } from '../pipeline.ts';
+import { conformWithKeys } from '../steps/keys.ts';
 import { start, type InferDefaults } from './infer.ts';
 
 const datatypes: Readonly<Record<ElementType, string>> = {
@@ -84,15 +86,21 @@ function decode(segment: string): string {
   }
 }
 
+function readV2(body: Uint8Array, headerLength: number | undefined, { inputs, modelInputs, keys }: Pipeline): V2Request {
+  if (keys.length === 0) return decodeV2(body, headerLength, inputs);
+  const request = decodeV2(body, headerLength, undefined);
+  return { ...request, batch: conformWithKeys(request.batch, modelInputs, keys) };
+}
+
 function inferV2(exchange: Exchange, service: Service, defaults: InferDefaults, model: { name: string; version: string }): void {
   const header = exchange.header('inference-header-content-length');
   if (header !== undefined && !/^\d{1,15}$/.test(header)) throw new PotorooError('invalid_request', `Inference-Header-Content-Length must be a whole number, not '${header.slice(0, 40)}'.`);
-  const request = decodeV2(exchange.body, header === undefined ? undefined : Number(header), service.pipeline.inputs);
+  const request = readV2(exchange.body, header === undefined ? undefined : Number(header), service.pipeline);
   const given = service.pipeline.outputs;
   for (const wanted of request.outputs ?? []) {
     if (!given.some((o) => o.name === wanted.name)) throw new PotorooError('schema_mismatch', `There is no output '${wanted.name}'; the model gives ${given.map((o) => `'${o.name}'`).join(', ')}.`);
   }
-  start(exchange, service, defaults, request.batch, requestId(exchange), (share, headers) => {
+  start(exchange, service, defaults, request.batch, requestId(exchange), false, (share, headers) => {
     const answer = encodeV2({ modelName: model.name, modelVersion: model.version, id: request.id ?? share.requestId, batch: answerOutputs(share), request });
     if (answer.headerLength === null) exchange.send(200, jsonType, answer.head, headers);
     else exchange.send(200, 'application/octet-stream', [Buffer.from(answer.head), ...answer.binary], `${headers}Inference-Header-Content-Length: ${answer.headerLength}\r\n`);

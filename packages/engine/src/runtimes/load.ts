@@ -64,3 +64,16 @@ export async function loadModel(model: ModelFile, cpus: number): Promise<Runtime
   const { file, tensorFields } = model;
   return openPool({ file, threads: Math.max(1, Math.floor(cores / slots)), ...(tensorFields && { tensorFields }) }, description, slots);
 }
+
+/**
+ * Loads a model that challenges another: always off the event loop, in one thread that yields to those that answer.
+ * @throws PotorooError as `loadHere`
+ */
+export async function loadChallenger(model: ModelFile): Promise<Runtime> {
+  const runtime = await loadHere(model, 1);
+  if (model.python !== undefined) return runtime;
+  const description = runtime.describe();
+  await runtime.unload();
+  const { file, tensorFields } = model;
+  return openPool({ file, threads: 1, yields: true, ...(tensorFields && { tensorFields }) }, description, 1);
+}

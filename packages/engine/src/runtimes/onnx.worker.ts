@@ -1,3 +1,4 @@
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Batch } from '@potoroo/batch';
 import { isPotorooError } from '@potoroo/contract';
@@ -14,7 +15,9 @@ const complain = (error: unknown): void => say(isPotorooError(error)
   : { type: 'error', code: 'internal', message: 'The model thread failed.' });
 
 try {
-  const { file, ...options } = workerData as WorkerData;
+  const { file, yields, ...options } = workerData as WorkerData;
+  // On Linux priorities are those of threads, so this is no matter of the whole process.
+  if (yields === true && process.platform === 'linux') setPriority(10);
   const runtime = await loadOnnx(file, options);
   port.on('message', (batch: Batch) => {
     void (async () => {

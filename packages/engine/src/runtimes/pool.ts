@@ -7,6 +7,8 @@ import { detach } from './transfer.ts';
 
 export interface WorkerData extends LoadOptions {
   file: string;
+  /** Its thread gives way to others where there are not enough cores. */
+  yields?: boolean;
 }
 /** What a worker says: once that it is ready, then one answer a batch. */
 export type FromWorker = { type: 'ready' } | { type: 'answer'; batch: Batch } | { type: 'error'; code: ErrorCode; message: string };

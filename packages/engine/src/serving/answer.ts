@@ -1,6 +1,7 @@
 import { halfToNumber, slice, utf8At, utf8From, type Batch, type Column, type TensorColumn, type Utf8 } from '@potoroo/batch';
 import { PotorooError } from '@potoroo/contract';
 import type { MetadataName, Selection } from './dataset.ts';
+import { modelOfRow, type RowModels } from './splits.ts';
 
 /** One merged run's columns, shared by the answers of its requests. */
 export interface RunColumns {
@@ -11,6 +12,10 @@ export interface RunColumns {
   /** What `byName` gives for a selection, made once for the requests of the run that ask for the same. */
   selected: Map<Selection, Batch>;
   stepNs: readonly number[];
+  /** Where the last step splits, which model each row's answer is from. */
+  models?: RowModels | undefined;
+  /** Names of the validations. */
+  checks?: readonly string[] | undefined;
 }
 
 /** Where one request's rows lie in a run, and what is its own. */
@@ -37,7 +42,12 @@ function repeated(name: string, text: string, rows: number): TensorColumn {
 function metadata(name: MetadataName, share: Share, identity: Identity): Column {
   const { rows } = share;
   switch (name) {
-    case 'metadata.last_model': return repeated(name, JSON.stringify({ model_name: identity.lastModel.name, model_sha: identity.lastModel.sha }), rows);
+    case 'metadata.last_model': {
+      const { models } = share.run;
+      const text = (model: { name: string; sha: string }): string => JSON.stringify({ model_name: model.name, model_sha: model.sha });
+      if (models === undefined) return repeated(name, text(identity.lastModel), rows);
+      return { kind: 'tensor', name, type: 'string', shape: [], values: utf8From(Array.from({ length: rows }, (_, i) => text(modelOfRow(models, share.from + i)))) };
+    }
     case 'metadata.pipeline_version': return repeated(name, identity.pipelineVersion, rows);
     case 'metadata.partition': return repeated(name, identity.partition, rows);
     case 'metadata.request_id': return repeated(name, share.requestId, rows);
@@ -109,9 +119,16 @@ function edgeOutput(c: Column, rows: number): string[] {
   throw new PotorooError('not_acceptable', `Output '${c.name}' has no form in this kind of answer. Ask for rows with dataset[]=*.`);
 }
 
+/** Validations that are true for one row or more of the request, in the guide's form of a failed check. */
+function checkFailures({ run, from, rows }: Share): string {
+  const failed = (run.checks ?? []).filter((name) => ((run.byName.get(`anomaly.${name}`) as TensorColumn).values as Uint8Array).subarray(from, from + rows).includes(1));
+  return JSON.stringify(failed.map((name) => ({ False: { expr: `anomaly.${name}` } })));
+}
+
 /** The result an edge answers with when no dataset is asked for (guide, "Edge Inference Endpoint"). `original` is JSON or null. */
 export function edgeResult(share: Share, identity: Identity, original: string): string {
   const outputs = answerOutputs(share).columns.flatMap((c) => edgeOutput(c, share.rows));
-  return `[{"check_failures":[],"elapsed":${JSON.stringify([share.parseNs, ...share.run.stepNs])},"model_name":${JSON.stringify(identity.lastModel.name)},"model_version":${JSON.stringify(identity.lastModel.version)}`
+  const model = share.run.models === undefined ? identity.lastModel : modelOfRow(share.run.models, share.from);
+  return `[{"check_failures":${checkFailures(share)},"elapsed":${JSON.stringify([share.parseNs, ...share.run.stepNs])},"model_name":${JSON.stringify(model.name)},"model_version":${JSON.stringify(model.version)}`
     + `,"original_data":${original},"outputs":[${outputs.join(',')}],"pipeline_name":${JSON.stringify(identity.pipelineName)},"shadow_data":{},"time":${share.timeMs}}]`;
 }

@@ -1,5 +1,6 @@
 import { select, type Batch, type Column } from '@potoroo/batch';
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract';
+import type { Pipeline } from '../pipeline.ts';
 
 /** What a request asks to get back, resolved against the columns this pipeline has. */
 export interface Selection {
@@ -11,6 +12,8 @@ export interface Selection {
   separator: string | null;
   /** Whether the request said anything about datasets; if not, JSON answers have the edge form. */
   asked: boolean;
+  /** Columns of challengers are among `run`: they are there once those are done. */
+  waits: boolean;
 }
 
 const cached = 256;
@@ -21,10 +24,13 @@ const cached = 256;
  */
 export class Datasets {
   readonly #names: readonly string[];
+  readonly #shadowNames: readonly string[];
   readonly #seen = new Map<string, Selection>();
 
-  constructor(names: readonly string[]) {
+  /** @param shadowNames columns of challengers, which are given only to who names them: `*` waits for nobody */
+  constructor(names: readonly string[], shadowNames: readonly string[] = []) {
     this.#names = names;
+    this.#shadowNames = shadowNames;
   }
 
   /** @throws PotorooError `invalid_request` for a parameter given in a wrong form */
@@ -38,21 +44,30 @@ export class Datasets {
     if (separators.length > 1) throw new PotorooError('invalid_request', 'dataset.separator is given more than once. Give it once.');
     const separator = separators[0] ?? null;
     if (separator !== null && separator.length > 8) throw new PotorooError('invalid_request', `dataset.separator '${separator.slice(0, 80)}' is too long. Use at most 8 characters.`);
-    const all: Batch = { rows: 0, columns: this.#names.map((name): Column => ({ kind: 'tensor', name, type: 'int8', shape: [], values: new Int8Array(0) })) };
-    const names = select(all, include, exclude).columns.map((c) => c.name);
+    const names = chosen(this.#names, include, exclude);
+    const named = include.filter((name) => name !== '*');
+    const shadows = named.length === 0 ? [] : chosen(this.#shadowNames, named, exclude);
     const metadata = metadataNames.filter((name) => names.includes(name));
-    const run = names.filter((name) => name !== 'time' && !metadata.includes(name as MetadataName));
-    const selection = { time: names.includes('time'), run, metadata, separator: separator === '' ? null : separator, asked: include.length + exclude.length + separators.length > 0 };
+    const run = [...names.filter((name) => name !== 'time' && !metadata.includes(name as MetadataName)), ...shadows];
+    const selection = { time: names.includes('time'), run, metadata, separator: separator === '' ? null : separator, asked: include.length + exclude.length + separators.length > 0, waits: shadows.length > 0 };
     if (this.#seen.size >= cached) this.#seen.clear();
     this.#seen.set(query, selection);
     return selection;
   }
 }
 
+function chosen(names: readonly string[], include: readonly string[], exclude: readonly string[]): string[] {
+  const all: Batch = { rows: 0, columns: names.map((name): Column => ({ kind: 'tensor', name, type: 'int8', shape: [], values: new Int8Array(0) })) };
+  return select(all, include, exclude).columns.map((c) => c.name);
+}
+
 const metadataNames = ['metadata.last_model', 'metadata.pipeline_version', 'metadata.elapsed', 'metadata.dropped', 'metadata.partition', 'metadata.request_id'] as const;
 export type MetadataName = (typeof metadataNames)[number];
 
-/** Every column an answer can have, in the order answers have them. */
-export function answerColumns(inputs: readonly Field[], outputs: readonly Field[]): string[] {
-  return ['time', ...inputs.map((f) => `in.${f.name}`), ...outputs.map((f) => `out.${f.name}`), 'anomaly.count', ...metadataNames];
+/** Every column an answer can have, in the order answers have them; those of challengers apart. */
+export function answerColumns({ inputs, outputs, splits, checks }: Pick<Pipeline, 'inputs' | 'outputs' | 'splits' | 'checks'>): string[] {
+  return [
+    'time', ...inputs.map((f) => `in.${f.name}`), ...outputs.map((f) => `out.${f.name}`), ...(splits > 0 ? ['out._model_split'] : []),
+    'anomaly.count', ...(checks?.names ?? []).map((name) => `anomaly.${name}`), ...metadataNames,
+  ];
 }

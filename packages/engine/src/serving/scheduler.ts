@@ -15,8 +15,8 @@ export interface Work {
 }
 
 export interface SchedulerOptions<W extends Work> {
-  /** Runs one batch; a promise when it happens elsewhere. */
-  run(batch: Batch): PipelineRun | Promise<PipelineRun>;
+  /** Runs one batch, in which the works' rows lie in this order; a promise when it happens elsewhere. */
+  run(batch: Batch, works: readonly W[]): PipelineRun | Promise<PipelineRun>;
   /** Asked before every merge: a model may turn out not to keep rows apart. */
   mergeable(): boolean;
   /** Runs at once when they happen elsewhere; 0 when they happen on this thread. */
@@ -150,7 +150,7 @@ export class Scheduler<W extends Work> {
     let answer: PipelineRun | Promise<PipelineRun>;
     try {
       input = works.length === 1 ? (works[0] as W).batch : concat(works.map((w) => w.batch));
-      answer = this.#options.run(input);
+      answer = this.#options.run(input, works);
     } catch (error) {
       this.#failed(works, error);
       return;

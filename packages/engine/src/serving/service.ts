@@ -2,16 +2,20 @@ import type { Batch, Column } from '@potoroo/batch';
 import { PotorooError, type Bundle } from '@potoroo/contract';
 import { Metrics } from '../metrics.ts';
 import type { Pipeline, PipelineRun } from '../pipeline.ts';
-import type { Spool } from '../spool/spool.ts';
+import type { Spool, SpoolGroup } from '../spool/spool.ts';
 import type { Identity, RunColumns, Share } from './answer.ts';
 import { answerColumns, Datasets } from './dataset.ts';
 import { Scheduler, type Work } from './scheduler.ts';
+import { Shadows } from './shadows.ts';
+import { answeringModels, splitColumn, stretches, type RowModels } from './splits.ts';
 
 /** One request's inference, from the moment its rows are read. */
 export interface Inference extends Work {
   readonly requestId: string;
   readonly timeMs: number;
   readonly parseNs: number;
+  /** It asked for challengers' outputs, and waits for them. */
+  readonly waits: boolean;
   /** Its rows are computed and logged: answer them. */
   answer(share: Share): void;
   /** Its rows are in the answer and in the log: their memory may be used again. */
@@ -22,6 +26,8 @@ export interface ServiceOptions {
   bundle: Bundle;
   pipeline: Pipeline;
   spool: Spool | undefined;
+  /** Where challengers' outputs go, row by row beside the rows of `spool`. */
+  shadowSpool?: Spool | undefined;
   partition: string;
   queueRows: number;
   queueBytes: number;
@@ -38,6 +44,9 @@ export class Service {
   readonly metrics = new Metrics();
   readonly spool: Spool | undefined;
   readonly scheduler: Scheduler<Inference>;
+  /** Undefined where nothing is shadowed. */
+  readonly shadows: Shadows | undefined;
+  readonly #shadowSpool: Spool | undefined;
   readonly #inNames: readonly string[];
   readonly #outNames: readonly string[];
 
@@ -47,11 +56,16 @@ export class Service {
     this.bundle = bundle;
     this.spool = spool;
     this.identity = { pipelineName: pipeline.name, pipelineVersion: bundle.pipeline.version, partition: options.partition, lastModel: pipeline.lastModel };
-    this.datasets = new Datasets(answerColumns(pipeline.inputs, pipeline.outputs));
+    this.#shadowSpool = options.shadowSpool;
+    this.shadows = pipeline.challengers.length === 0 ? undefined : new Shadows({
+      challengers: pipeline.challengers, flushed: () => options.flushed(), maxRows: options.queueRows, maxBytes: options.queueBytes,
+      record: (task, firstRow, columns) => this.#record(firstRow, { rows: task.rows, columns, requests: task.requests.map(({ rows, timeMs }) => ({ rows, timeMs, requestId: '', elapsedNs: [] })), lastModel: this.identity.lastModel }),
+    });
+    this.datasets = new Datasets(answerColumns(pipeline), this.shadows?.names);
     this.#inNames = pipeline.inputs.map((f) => `in.${f.name}`);
     this.#outNames = pipeline.outputs.map((f) => `out.${f.name}`);
     this.scheduler = new Scheduler<Inference>({
-      run: (batch) => pipeline.run(batch),
+      run: (batch, works) => pipeline.run(batch, works),
       mergeable: () => pipeline.mergeable,
       slots: pipeline.slots,
       settle: (works, input, run) => this.#settle(works, input, run),
@@ -79,25 +93,73 @@ export class Service {
     };
     for (let i = 0; i < this.#inNames.length; i++) add(input.columns[i] as Column, this.#inNames[i] as string);
     for (let i = 0; i < this.#outNames.length; i++) add(run.outputs.columns[i] as Column, this.#outNames[i] as string);
-    const count: Column = { kind: 'tensor', name: 'anomaly.count', type: 'int8', shape: [], values: new Int8Array(input.rows) };
-    columns.push(count);
-    byName.set(count.name, count);
-    this.spool?.append({
+    if (run.splits !== undefined) add(splitColumn(run.splits, input.rows), 'out._model_split');
+    const checked = this.pipeline.checks?.run({ rows: input.rows, columns }, works);
+    add({ kind: 'tensor', name: '', type: 'int8', shape: [], values: checked?.count ?? new Int8Array(input.rows) }, 'anomaly.count');
+    for (const column of checked?.columns ?? []) add(column, column.name);
+    const models = this.pipeline.lastIsSplit && run.splits !== undefined ? answeringModels(run.splits) : undefined;
+    const firstRow = this.#log({
       rows: input.rows,
       columns,
       requests: works.map((w) => ({ rows: w.batch.rows, timeMs: w.timeMs, requestId: w.requestId, elapsedNs: [w.parseNs, ...run.stepNs] })),
       lastModel: this.identity.lastModel,
-    });
+    }, models);
     metrics.rows += input.rows;
     metrics.runRows.observe(input.rows);
     metrics.runRequests.observe(works.length);
-    const shared: RunColumns = { rows: input.rows, byName, outputs: run.outputs, selected: new Map(), stepNs: run.stepNs };
+    const shared: RunColumns = { rows: input.rows, byName, outputs: run.outputs, selected: new Map(), stepNs: run.stepNs, models, checks: this.pipeline.checks?.names };
     let from = 0;
-    for (const work of works) {
+    const shares = works.map((work): Share => {
       const { rows } = work.batch;
-      work.answer({ run: shared, from, rows, timeMs: work.timeMs, requestId: work.requestId, parseNs: work.parseNs });
+      const share = { run: shared, from, rows, timeMs: work.timeMs, requestId: work.requestId, parseNs: work.parseNs };
       from += rows;
+      if (!work.waits) work.answer(share);
+      return share;
+    });
+    // What challengers are to see must stay as it is; the garbage collector has it then.
+    if (this.shadows === undefined || run.shadows === undefined) for (const work of works) work.release();
+    else this.#shadow(this.shadows, works, shares, run.shadows, firstRow);
+  }
+
+  /** Into the log, and the offset of the first row there. Rows of different last models are different entries. */
+  #log(group: SpoolGroup, models: RowModels | undefined): number | undefined {
+    const { spool } = this;
+    if (spool === undefined) return undefined;
+    const firstRow = this.#shadowSpool === undefined ? 0 : spool.stats().rows;
+    if (models === undefined) spool.append(group);
+    else for (const part of stretches(group, models)) spool.append(part);
+    return firstRow;
+  }
+
+  #shadow(shadows: Shadows, works: readonly Inference[], shares: readonly Share[], inputs: NonNullable<PipelineRun['shadows']>, firstRow: number | undefined): void {
+    const requests = works.map((work, i) => {
+      const share = shares[i] as Share;
+      const told = { rows: share.rows, timeMs: work.timeMs, requestId: work.requestId };
+      if (!work.waits) return told;
+      // With a tenth of its time left it does without: a challenger must not fail a request.
+      const now = performance.now();
+      return { ...told, waitsUntil: now + 0.9 * (work.deadline - now), done: (columns: readonly Column[]) => {
+        if (work.gone) return;
+        const byName = new Map([...share.run.byName, ...columns.map((c) => [c.name, c] as const)]);
+        work.answer({ ...share, run: { ...share.run, byName, selected: new Map() } });
+      } };
+    });
+    shadows.offer({ firstRow: this.#shadowSpool === undefined ? undefined : firstRow, rows: share0(shares), bytes: works.reduce((n, w) => n + w.bytes, 0), requests, inputs });
+  }
+
+  /** Rows of the shadow spool have the offsets of the rows they belong to: those that no challenger saw are null there. */
+  #record(firstRow: number, group: SpoolGroup): void {
+    const spool = this.#shadowSpool;
+    if (spool === undefined || this.shadows === undefined) return;
+    for (let behind = firstRow - spool.stats().rows; behind > 0; behind -= fillRows) {
+      const rows = Math.min(behind, fillRows);
+      const [{ timeMs = 0 } = {}] = group.requests;
+      spool.append({ rows, columns: this.shadows.nulls(rows), requests: [{ rows, timeMs, requestId: '', elapsedNs: [] }], lastModel: group.lastModel });
     }
-    for (const work of works) work.release();
+    spool.append(group);
   }
 }
+
+/** Null rows are filled in so many at a time. */
+const fillRows = 65_536;
+const share0 = (shares: readonly Share[]): number => shares[0]?.run.rows ?? 0;

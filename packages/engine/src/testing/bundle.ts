@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Bundle, BundleModel, ModelConfig } from '@potoroo/contract';
+import type { Bundle, BundleModel, ModelConfig, ModelRef, Step } from '@potoroo/contract';
 import { afterAll } from 'vitest';
 
 /** A model of `fixtures/`, by its name without the ending. */
@@ -25,10 +25,12 @@ export interface BundleOptions {
   pipeline?: string;
   /** By model, in order. */
   configs?: ModelConfig[];
+  /** A chain of all models unless told; gets them in order. */
+  steps?: (models: readonly ModelRef[]) => Step[];
 }
 
 /** Writes a bundle that chains these fixtures and gives its folder and content. */
-export function writeBundle(models: readonly string[], { pipeline = 'test-pipeline', configs = [] }: BundleOptions = {}): { folder: string; bundle: Bundle } {
+export function writeBundle(models: readonly string[], { pipeline = 'test-pipeline', configs = [], steps }: BundleOptions = {}): { folder: string; bundle: Bundle } {
   const folder = join(temporaryFolder(), 'bundle');
   mkdirSync(folder);
   const written = models.map((name, i): BundleModel => {
@@ -36,10 +38,11 @@ export function writeBundle(models: readonly string[], { pipeline = 'test-pipeli
     copyFileSync(fixture(name), join(folder, sha256));
     return { id: 0, configId: 0, name, version: `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`, sha256, framework: 'onnx', fileName: `${name}.onnx`, file: sha256, config: configs[i] ?? {} };
   });
+  const refs = written.map(({ name, version }) => ({ name, version }));
   const bundle: Bundle = {
     format: 1,
     pipeline: { id: 7, name: pipeline, version: '11111111-0000-4000-8000-000000000000', versionId: 8, workspaceId: 9, deploymentId: 10 },
-    steps: written.map(({ name, version }) => ({ type: 'model', model: { name, version } })),
+    steps: steps === undefined ? refs.map((model) => ({ type: 'model', model })) : steps(refs),
     models: written,
   };
   writeFileSync(join(folder, 'pipeline.json'), JSON.stringify(bundle));

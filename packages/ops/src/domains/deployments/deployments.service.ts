@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Field } from '@potoroo/contract';
+import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Host } from '../../hosts/host.ts';
 import type { Database } from '../../storage/database.ts';
@@ -10,7 +10,7 @@ import { date } from '../../storage/values.ts';
 import { notFound, type Access, type Right } from '../access.ts';
 import type { Actor, Deployment, Deployments, DeploymentStatus, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { openBundles } from './bundle.ts';
-import { checkChain } from './chain.ts';
+import { checkChain, linkOf } from './chain.ts';
 import { optionsOf } from '../models/python-loads.ts';
 import { readConfig, readSidekick } from './config.ts';
 import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
@@ -201,13 +201,10 @@ export class DeploymentService implements Deployments {
       if (!found.has(ref.version)) found.set(ref.version, await this.#model(actor, ref, config));
     }
     const models = [...found.values()];
-    const links = refs.flatMap((ref) => found.get(ref.version) ?? []);
-    checkChain(links.map(({ version: { name, inputs, outputs }, model: { config: own, python } }) => {
-      // A model that Python runs may get its schemas after its upload, and need not have any.
-      const declared = (fields: Field[] | null, later: Field[] | undefined): Field[] | null => (python === undefined ? fields : (later ?? (fields?.length === 0 ? null : fields)));
-      const takes = declared(inputs, own.inputSchema);
-      return { name, outputs: declared(outputs, own.outputSchema), inputs: takes?.map((field, i) => ({ ...field, name: own.tensorFields?.[i] ?? field.name })) ?? null };
-    }));
+    checkChain(version.steps, (ref) => {
+      const { version: { name, inputs, outputs }, model: { config, python } } = found.get(ref.version) as { version: ModelVersion; model: BundleModel };
+      return linkOf(name, { inputs, outputs }, config, python !== undefined);
+    });
     const bundle = {
       format: 1 as const,
       pipeline: { id: pipeline.id, name: pipeline.name, version: version.version, versionId: version.id, workspaceId: pipeline.workspaceId, deploymentId: 0 },

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { checkName, modelsOf, PotorooError, StepsSchema, type Step } from '@potoroo/contract';
+import { checkName, checkSteps, modelsOf, PotorooError, StepSchema, StepsSchema, validationsOf, type Step } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { isForeignKeyViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { notFound, type Access } from '../access.ts';
-import type { Actor, Models, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
+import { checkValidations, linkOf, type Link } from '../deployments/chain.ts';
+import type { Actor, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { PipelineStore, type NewPipelineVersion } from './pipelines.store.ts';
 
 export class PipelineService implements Pipelines {
@@ -87,17 +88,38 @@ export class PipelineService implements Pipelines {
 
   /** @throws pipeline_invalid, model_not_found, model_not_ready */
   async #newVersion(actor: Actor, steps: Step[]): Promise<NewPipelineVersion> {
-    const wrong = Value.Errors(StepsSchema, steps).First();
-    if (wrong !== undefined) {
-      const field = `steps${wrong.path.replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.')}`;
-      throw new PotorooError('pipeline_invalid', `${field}: ${wrong.message}.`, { fields: [{ field, message: wrong.message }] });
-    }
+    checkShape(steps);
+    checkSteps(steps);
     const models = await Promise.all(modelsOf(steps).map((ref) => this.#models.versionByName(actor, ref.name, ref.version)));
     for (const model of models) {
       if (model.status === 'ready') continue;
       const why = model.status === 'error' ? `cannot be used: ${model.reason?.message ?? 'it did not load.'}` : 'is still being loaded; wait until its status is ready.';
       throw new PotorooError('model_not_ready', `Version ${model.version} of model ${model.name} ${why}`);
     }
+    if (validationsOf(steps).length > 0) await this.#checkValidations(actor, steps, models);
     return { version: randomUUID(), steps, modelVersionIds: models.map((m) => m.id), createdBy: actor.id, createdAt: this.#clock() };
   }
+
+  /** Refused now, if it can be told now; deploying checks it again, with the configs of then. */
+  async #checkValidations(actor: Actor, steps: Step[], models: readonly ModelVersion[]): Promise<void> {
+    const links = await Promise.all(models.map(async (m) => linkOf(m.name, m, await this.#models.config(actor, m.id), m.environment !== null)));
+    checkValidations(steps, (ref) => links[models.findIndex((m) => m.name === ref.name && m.version === ref.version)] as Link);
+  }
+}
+
+/** @throws pipeline_invalid naming the field */
+function checkShape(steps: Step[]): void {
+  const refuse = (path: string, message: string): never => {
+    const field = `steps${path.replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.')}`;
+    throw new PotorooError('pipeline_invalid', `${field}: ${message}.`, { fields: [{ field, message }] });
+  };
+  if (Array.isArray(steps)) {
+    steps.forEach((step, i) => {
+      // Of a step of a known type, what is wrong with it says more than that it is none.
+      const wrong = StepSchema.anyOf.filter((schema) => schema.properties.type.const === step?.type).map((schema) => Value.Errors(schema, step).First()).find((error) => error !== undefined);
+      if (wrong !== undefined) refuse(`/${i}${wrong.path}`, wrong.message);
+    });
+  }
+  const wrong = Value.Errors(StepsSchema, steps).First();
+  if (wrong !== undefined) refuse(wrong.path, wrong.message);
 }

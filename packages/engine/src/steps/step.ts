@@ -1,0 +1,76 @@
+import { conform, type Batch, type Column } from '@potoroo/batch';
+import { PotorooError, type Field } from '@potoroo/contract';
+import { zeros } from '../runtimes/sample.ts';
+
+/** Whose rows a run has: the requests' rows lie in it one after the other. */
+export interface RunRequest {
+  readonly batch: { readonly rows: number };
+  readonly requestId: string;
+}
+
+export interface ModelIdentity { readonly name: string; readonly version: string; readonly sha: string }
+
+/** Which of a split's models each row went to. */
+export interface SplitRecord { readonly models: readonly ModelIdentity[]; readonly choice: Uint8Array }
+
+/** What a shadow step's champion was given, for its challengers. `step` tells which shadow step, counted from 0. */
+export interface ShadowInput { readonly step: number; readonly batch: Batch }
+
+/** One run: what went into the pipeline, and what its steps note on the way. */
+export interface RunContext {
+  readonly input: Batch;
+  readonly requests: readonly RunRequest[];
+  splits: SplitRecord[] | undefined;
+  shadows: ShadowInput[] | undefined;
+}
+
+/** A step takes a batch and gives a batch. No fields: a Python step that declares none. */
+export interface StepRunner {
+  readonly inputs: readonly Field[];
+  readonly outputs: readonly Field[];
+  run(batch: Batch, context: RunContext): Batch | Promise<Batch>;
+}
+
+/** Feeds one step's output to the next: by name, or, where each has one column only, that one to the other. */
+export function connect(previous: StepRunner, next: StepRunner, at: number): StepRunner {
+  const lone = previous.outputs.length === 1 && next.inputs.length === 1;
+  const given = new Set(previous.outputs.map((o) => o.name));
+  if (next.inputs.length === 0) return next;
+  const missing = previous.outputs.length === 0 ? [] : next.inputs.filter((i) => !given.has(i.name));
+  if (!lone && missing.length > 0) {
+    throw new PotorooError('pipeline_invalid', `Step ${at} needs ${missing.map((m) => `'${m.name}'`).join(', ')}, but the step before gives ${[...given].map((n) => `'${n}'`).join(', ')}. Rename the inputs with tensor_fields or the outputs in the model.`);
+  }
+  const take = (output: Batch): Batch => {
+    const columns = next.inputs.map((input) => {
+      const found = lone || (previous.outputs.length === 0 && output.columns.length === 1 && next.inputs.length === 1) ? output.columns[0] : output.columns.find((c) => c.name === input.name);
+      if (found === undefined) throw new PotorooError('inference_failed', `Step ${at} found no column '${input.name}' in the output of the step before.`);
+      return found.name === input.name ? found : ({ ...found, name: input.name } satisfies Column);
+    });
+    return conform({ rows: output.rows, columns }, next.inputs);
+  };
+  return { ...next, run: (batch, context) => next.run(take(batch), context) };
+}
+
+/**
+ * A model that stands in for another: it takes what the other takes.
+ * @throws PotorooError `pipeline_invalid` naming both, when it cannot
+ */
+export function standIn(main: { name: string; runner: StepRunner }, other: { name: string; runner: StepRunner }, at: number): StepRunner {
+  const { inputs } = main.runner;
+  const named = (fields: readonly Field[]): string => fields.map((f) => `'${f.name}' (${f.type}[${f.shape.join(',')}])`).join(', ') || 'nothing';
+  const refuse = (cause: unknown): never => {
+    throw new PotorooError('pipeline_invalid', `Step ${at} gives the same rows to models '${main.name}' and '${other.name}', but the one takes ${named(inputs)} and the other ${named(other.runner.inputs)}. Use models with the same inputs, or rename them with tensor_fields.`, { cause });
+  };
+  try {
+    const runner = connect({ inputs, outputs: inputs, run: main.runner.run }, other.runner, at);
+    const free = [...inputs, ...other.runner.inputs].some((f) => f.shape.includes(-1));
+    if (!free && other.runner.inputs.length > 0) {
+      const lone = inputs.length === 1 && other.runner.inputs.length === 1;
+      const sample = zeros(inputs, 1);
+      conform({ rows: 1, columns: other.runner.inputs.map((f) => ({ ...(lone ? sample.columns[0] : sample.columns.find((c) => c.name === f.name)) as Column, name: f.name })) }, other.runner.inputs);
+    }
+    return runner;
+  } catch (error) {
+    return refuse(error);
+  }
+}
