@@ -10,6 +10,7 @@ export const publicRoutes: ReadonlySet<string> = new Set([
   'GET /readyz',
   // The pages that describe the API and its errors.
   'GET /api/docs',
+  'GET /api/v1/docs',
   'GET /api/docs/json',
   'GET /api/docs/yaml',
   'GET /api/docs/static/*',

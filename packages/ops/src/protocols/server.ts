@@ -38,7 +38,7 @@ export function createServer(log: Logger): FastifyInstance {
 
 /** The way from the front door to the API's pages, and what the `type` of a problem points to. */
 export function frontRoutes(app: FastifyInstance): void {
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/api/docs'));
+  for (const url of ['/', '/api/v1/docs']) app.get(url, { schema: { hide: true } }, async (_request, reply) => reply.redirect('/api/docs'));
   app.get('/api/errors/:code', { schema: { hide: true } }, async (request) => {
     const { code } = request.params as { code: string };
     const known = Object.entries(errorCodes).find(([name]) => name === code)?.[1];

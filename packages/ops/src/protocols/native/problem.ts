@@ -16,7 +16,5 @@ export function answerProblem(thrown: unknown, request: FastifyRequest, reply: F
   if (error.status >= 500 && error.code !== 'no_engine_ready') request.log.error({ err: error.cause ?? error }, error.message);
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
   if (error.status === 429 || error.status === 503) reply.header('retry-after', error.code === 'rate_limited' ? '60' : '1');
-  // The rest of a body that nobody will read must not be taken for the next request.
-  if (!request.raw.complete) reply.header('connection', 'close');
   return reply.code(error.status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(error, request));
 }
