@@ -6,12 +6,13 @@ import { addLogin } from './commands/login.ts';
 import { addModel } from './commands/model.ts';
 import { addPipeline } from './commands/pipeline.ts';
 import { addTag } from './commands/tag.ts';
+import { addToken } from './commands/token.ts';
 import { addUp } from './commands/up.ts';
+import { addUser } from './commands/user.ts';
 import { addWorkspace } from './commands/workspace.ts';
 import { candidates, completionScript, shells, type Shell } from './completion.ts';
 import { defaultUrl } from './context.ts';
 import { exitCodesText } from './exit.ts';
-import { show } from './output.ts';
 
 export function makeProgram(contextOf: ContextOf): Command {
   const program = new Command('potoroo')
@@ -30,13 +31,9 @@ export function makeProgram(contextOf: ContextOf): Command {
   addPipeline(program, contextOf);
   addTag(program, contextOf);
   addConnection(program, contextOf);
+  addUser(program, contextOf);
+  addToken(program, contextOf);
   addEngine(program, contextOf);
-
-  example(program.command('token').description('print an access token, for curl and the like')
-    .action(action(contextOf, async (context) => {
-      const token = await context.client.token({ signal: context.signal });
-      show(context.output, { token }, () => token);
-    })), 'curl -H "Authorization: Bearer $(potoroo token)" http://127.0.0.1:8080/api/v1/pipelines');
 
   example(program.command('completion').description('print the completion script of a shell')
     .addArgument(new Argument('<shell>').choices(shells))

@@ -16,6 +16,7 @@ export const errorCodes = {
   pipeline_not_found: { status: 404, title: 'No such pipeline' },
   deployment_not_found: { status: 404, title: 'No such deployment' },
   tag_not_found: { status: 404, title: 'No such tag' },
+  token_not_found: { status: 404, title: 'No such personal access token' },
   connection_not_found: { status: 404, title: 'No such connection' },
   log_topic_not_found: { status: 404, title: 'No such log topic' },
   // how it is asked

@@ -8,7 +8,9 @@ import { Access } from './domains/access.ts';
 import { ConnectionService } from './domains/connections/connections.service.ts';
 import { DeploymentService } from './domains/deployments/deployments.service.ts';
 import type { Domains } from './domains/domains.ts';
+import { DeviceService } from './domains/identity/device.service.ts';
 import { IdentityService } from './domains/identity/identity.service.ts';
+import { PersonalTokenService } from './domains/identity/personal-tokens.service.ts';
 import { openLogs } from './domains/logs/logs.service.ts';
 import { Environments } from './domains/environments/environments.service.ts';
 import { inspectInChild } from './domains/models/inspection.ts';
@@ -75,7 +77,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const onError = (error: unknown, context: Record<string, unknown>) => log.error({ err: error, ...context }, 'a background task failed and will be tried again');
 
     const users = new UserService(db, access, clock);
-    const identity = new IdentityService(db, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock });
+    const personalTokens = new PersonalTokenService(db, clock);
+    const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock });
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python });
     opened.push(() => environments.close());
@@ -101,7 +104,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
-    const domains: Domains = { users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, accessList };
+    const domains: Domains = { users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, devices: new DeviceService(db, identity, clock), personalTokens, accessList };
 
     const stopping = new AbortController();
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });
@@ -112,7 +115,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     frontRoutes(app);
     await openapi(app);
     healthRoutes(app, { db, stopping: stopping.signal });
-    await app.register(openidProtocol, { identity, publicUrl: () => settings.publicUrl ?? address ?? publicUrlOf(settings) });
+    await app.register(openidProtocol, { identity, devices: domains.devices, publicUrl: () => settings.publicUrl ?? address ?? publicUrlOf(settings) });
     await app.register(nativeProtocol, { domains, proxy, idempotency: new Idempotency(new IdempotencyStore(db), clock), stopping: stopping.signal });
     await app.register(wallarooProtocol, { domains, settings, proxy });
     await app.ready();

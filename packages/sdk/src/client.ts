@@ -1,13 +1,13 @@
-import { apiPrefix, PotorooError, type ApiUser, type NewUser } from '@potoroo/contract';
-import { createOnce, listOf, type Calls } from './calls.ts';
+import { PotorooError } from '@potoroo/contract';
+import type { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
 import { Deployments } from './deployments.ts';
 import { Models } from './models.ts';
-import type { Pages } from './pages.ts';
 import { Pipelines } from './pipelines.ts';
 import { Session, type Credentials, type TokenSet } from './session.ts';
 import { Tags } from './tags.ts';
 import { Transport, type CallOptions } from './transport.ts';
+import { PersonalTokens, Users } from './users.ts';
 import { Workspaces } from './workspaces.ts';
 
 export type PotorooOptions = Credentials & {
@@ -33,6 +33,7 @@ export type PotorooOptions = Credentials & {
 export class Potoroo {
   readonly url: URL;
   readonly users: Users;
+  readonly personalTokens: PersonalTokens;
   readonly workspaces: Workspaces;
   readonly models: Models;
   readonly pipelines: Pipelines;
@@ -55,6 +56,7 @@ export class Potoroo {
     this.tags = new Tags(calls);
     this.connections = new Connections(calls);
     this.users = new Users(this.#transport);
+    this.personalTokens = new PersonalTokens(this.#transport);
   }
 
   /** An access token that is good now; logs in when there is none yet. @throws PotorooError invalid_credentials, unreachable */
@@ -65,24 +67,6 @@ export class Potoroo {
   /** New tokens now, for handing to something that cannot renew them itself. */
   renew(options: CallOptions = {}): Promise<TokenSet> {
     return this.#session.renew(options.signal);
-  }
-}
-
-export class Users {
-  readonly #transport: Transport;
-
-  constructor(transport: Transport) {
-    this.#transport = transport;
-  }
-
-  list(query: { email?: string } & CallOptions = {}): Pages<ApiUser> {
-    const { email, ...call } = query;
-    return listOf<ApiUser>(this.#transport, `${apiPrefix}/users`, { email }, call);
-  }
-
-  /** Administrators only. @throws PotorooError forbidden, already_exists */
-  create(user: NewUser, options: CallOptions = {}): Promise<ApiUser> {
-    return createOnce<ApiUser>(this.#transport, `${apiPrefix}/users`, user, options);
   }
 }
 

@@ -1,4 +1,4 @@
-export { Potoroo, Users, type PotorooOptions } from './client.ts';
+export { Potoroo, type PotorooOptions } from './client.ts';
 export { Connection, Connections } from './connections.ts';
 export { DeploymentConfigBuilder, type SidekickModel } from './deployment-config.ts';
 export { Deployment, Deployments, type WaitOptions } from './deployments.ts';
@@ -12,7 +12,8 @@ export { Tag, Tags } from './tags.ts';
 export type { Credentials, TokenSet } from './session.ts';
 export type { CallOptions } from './transport.ts';
 export type { ModelSource, UploadProgress } from './upload.ts';
+export { PersonalTokens, Users } from './users.ts';
 export { Workspace, Workspaces } from './workspaces.ts';
 export { PotorooError, isPotorooError, stepText } from '@potoroo/contract';
-export type { ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step } from '@potoroo/contract';
+export type { ApiCreatedPersonalToken, ApiPersonalToken, ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step } from '@potoroo/contract';
 export type { Batch } from '@potoroo/batch';

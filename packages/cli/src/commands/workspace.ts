@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { action, example, type ContextOf } from '../command.ts';
 import { show, table } from '../output.ts';
+import { findUser } from './user.ts';
 
 export function addWorkspace(program: Command, contextOf: ContextOf): void {
   const workspace = program.command('workspace').description('list, create and choose workspaces');
@@ -28,4 +29,25 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
       context.saved.update(context.url, { workspaceId: chosen.id });
       show(context.output, chosen.info, () => `Using workspace ${chosen.name} (id ${chosen.id}).`);
     })), 'potoroo workspace use fraud');
+
+  example(workspace.command('members').description('list the members of the current workspace')
+    .action(action(contextOf, async (context) => {
+      const { info, name } = await context.workspace();
+      const found = await Promise.all(info.members.map(async (member) => ({ ...member, email: (await context.client.users.get(member.userId, { signal: context.signal })).email })));
+      show(context.output, found, () => table(['email', 'role', 'id'], found.map((m) => [m.email, m.role, m.userId]), `Workspace ${name} has no member.`));
+    })), 'potoroo workspace members');
+
+  example(workspace.command('add').description('take a user into the current workspace, or change their role').argument('<email>')
+    .option('--owner', 'as an owner, who may take others in')
+    .action(action(contextOf, async (context, email: string, options: { owner?: boolean }) => {
+      const role = options.owner === true ? 'owner' : 'collaborator';
+      const changed = await (await context.workspace()).setMember((await findUser(context, email)).id, role, { signal: context.signal });
+      show(context.output, changed.info, () => `${email} is ${role === 'owner' ? 'an owner' : 'a collaborator'} of workspace ${changed.name}.`);
+    })), 'potoroo workspace add maria@example.com --workspace fraud');
+
+  example(workspace.command('remove').description('take a user out of the current workspace').argument('<email>')
+    .action(action(contextOf, async (context, email: string) => {
+      const changed = await (await context.workspace()).removeMember((await findUser(context, email)).id, { signal: context.signal });
+      show(context.output, changed.info, () => `${email} is no longer in workspace ${changed.name}.`);
+    })), 'potoroo workspace remove maria@example.com --workspace fraud');
 }

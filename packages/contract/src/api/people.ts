@@ -18,6 +18,17 @@ export type NewUser = Static<typeof NewUserSchema>;
 
 export const UserChangeSchema = Type.Object({ enabled: Type.Boolean() }, { additionalProperties: false });
 
+const NullableTime = Type.Union([TimeSchema, Type.Null()]);
+export const PersonalTokenSchema = Type.Object({
+  id: Type.String({ description: 'A UUID.' }), name: Type.String(), createdAt: TimeSchema, expiresAt: NullableTime, lastUsedAt: NullableTime,
+}, { $id: 'PersonalToken' });
+export type ApiPersonalToken = Static<typeof PersonalTokenSchema>;
+export const CreatedPersonalTokenSchema = Type.Composite([PersonalTokenSchema, Type.Object({ token: Type.String({ description: 'The token itself, shown this once. Send it as `Authorization: Bearer <token>`.' }) })], { $id: 'CreatedPersonalToken' });
+export type ApiCreatedPersonalToken = Static<typeof CreatedPersonalTokenSchema>;
+export const NewPersonalTokenSchema = Type.Object({
+  name: Type.String({ description: 'What it is for.' }), expiresAt: Type.Optional(TimeSchema),
+}, { additionalProperties: false });
+
 const MemberRoleSchema = oneOf(['owner', 'collaborator']);
 export const WorkspaceSchema = Type.Object({
   id: IdSchema, name: Type.String(), archived: Type.Boolean(), createdAt: TimeSchema, createdBy: Type.String({ description: 'A user id.' }),

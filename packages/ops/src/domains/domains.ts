@@ -167,6 +167,8 @@ export interface Deployment {
 }
 export interface DeploymentStatus {
   state: DeploymentState; reason: Reason | null; observedGeneration: number; pipelineVersion: string;
+  /** Whether what answers is what was deployed last; not so while an update is on its way, nor after one that failed. */
+  current: boolean;
   wantedReplicas: number; readyReplicas: number; engines: EngineStatus[];
   /** Which limits hold by force here and which are only advice; one sentence each. */
   limits: string[];

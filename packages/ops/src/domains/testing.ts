@@ -7,6 +7,7 @@ import type { TestDatabase, TestStorage } from '../storage/testing.ts';
 import { Access } from './access.ts';
 import type { Actor, ModelVersion } from './domains.ts';
 import { IdentityService } from './identity/identity.service.ts';
+import { PersonalTokenService } from './identity/personal-tokens.service.ts';
 import { inspectInChild, type Inspect } from './models/inspection.ts';
 import { ModelService } from './models/models.service.ts';
 import { PipelineService } from './pipelines/pipelines.service.ts';
@@ -18,7 +19,7 @@ export const exampleModel = here('../../../../examples/breast-cancer/model.onnx'
 export const inspectProgram = here('../../../engine/dist/inspect.js');
 
 export interface TestDomains {
-  readonly storage: TestStorage; readonly access: Access; readonly users: UserService; readonly identity: IdentityService;
+  readonly storage: TestStorage; readonly access: Access; readonly users: UserService; readonly identity: IdentityService; readonly personalTokens: PersonalTokenService;
   readonly workspaces: WorkspaceService; readonly models: ModelService; readonly pipelines: PipelineService;
   /** An administrator and three users; `ann` owns `workspaceId`, `bob` is a collaborator there, `eve` is not in it. */
   readonly admin: Actor; readonly ann: Actor; readonly bob: Actor; readonly eve: Actor;
@@ -41,7 +42,8 @@ export async function openDomains(database: TestDatabase, options: { inspect?: I
   const clock = () => time.now;
   const access = new Access(db);
   const users = new UserService(db, access, clock);
-  const identity = new IdentityService(db, { issuer: 'http://ops.test/auth/realms/master', accessTokenLifetime: 900, refreshTokenLifetime: 3600, clock });
+  const personalTokens = new PersonalTokenService(db, clock);
+  const identity = new IdentityService(db, personalTokens, { issuer: 'http://ops.test/auth/realms/master', accessTokenLifetime: 900, refreshTokenLifetime: 3600, clock });
   const workspaces = new WorkspaceService(db, access, users, clock);
   const opened: ModelService[] = [];
   const modelsAgain = async (inspect: Inspect = inspectInChild(inspectProgram, 30_000)): Promise<ModelService> => {
@@ -63,7 +65,7 @@ export async function openDomains(database: TestDatabase, options: { inspect?: I
   await workspaces.setMember(ann, workspaceId, { userId: bob.id, role: 'collaborator' });
 
   return {
-    storage, access, users, identity, workspaces, models, pipelines, admin, ann, bob, eve, workspaceId, time, modelsAgain,
+    storage, access, users, identity, personalTokens, workspaces, models, pipelines, admin, ann, bob, eve, workspaceId, time, modelsAgain,
     upload: (actor, name, content = createReadStream(exampleModel)) => models.upload(actor, { workspaceId, name, fileName: `${name}.onnx`, framework: 'onnx', content }),
     close: async () => {
       await Promise.all(opened.map((service) => service.close()));

@@ -21,6 +21,10 @@ export const publicRoutes: ReadonlySet<string> = new Set([
   // OpenID: where tokens come from.
   'POST /auth/realms/master/protocol/openid-connect/token',
   'GET /auth/realms/master/protocol/openid-connect/certs',
+  'POST /auth/realms/master/protocol/openid-connect/auth/device',
+  // The sign-in page of a device.
+  'GET /auth/realms/master/device',
+  'POST /auth/realms/master/device',
   'GET /auth/realms/master/.well-known/openid-configuration',
   // The Python client asks for this before it signs in.
   'GET /v1/api/config',

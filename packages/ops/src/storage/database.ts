@@ -7,6 +7,8 @@ import { fromSystemError, PotorooError } from '@potoroo/contract';
 import { migrate } from './migrate.ts';
 import { fromDatabaseError } from './errors.ts';
 import type { IdentityTables } from '../domains/identity/identity.store.ts';
+import type { DeviceTables } from '../domains/identity/device.store.ts';
+import type { PersonalTokenTables } from '../domains/identity/personal-tokens.store.ts';
 import type { UserTables } from '../domains/users/users.store.ts';
 import type { WorkspaceTables } from '../domains/workspaces/workspaces.store.ts';
 import type { ModelTables } from '../domains/models/models.store.ts';
@@ -18,7 +20,7 @@ import type { LogTables } from '../domains/logs/logs.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, LogTables, IdempotencyTables {}
+export interface Database extends IdentityTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, LogTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {

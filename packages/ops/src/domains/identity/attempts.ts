@@ -12,9 +12,11 @@ const maxKeys = 10_000;
 export class Attempts {
   readonly #failures = new Map<string, { count: number; until: number }>();
   readonly #clock: () => number;
+  readonly #what: string;
 
-  constructor(clock: () => number) {
+  constructor(clock: () => number, what = 'Too many wrong passwords') {
     this.#clock = clock;
+    this.#what = what;
   }
 
   /** @throws rate_limited */
@@ -23,7 +25,7 @@ export class Attempts {
       const entry = this.#failures.get(key);
       if (entry === undefined || entry.until <= this.#clock() || entry.count < limit) continue;
       const minutes = Math.ceil((entry.until - this.#clock()) / 60_000);
-      throw new PotorooError('rate_limited', `Too many wrong passwords: try again in ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}.`);
+      throw new PotorooError('rate_limited', `${this.#what}: try again in ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}.`);
     }
   }
 

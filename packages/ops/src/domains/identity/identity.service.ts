@@ -9,6 +9,7 @@ import { nobodysHash, passwordMatches } from '../users/passwords.ts';
 import { UserStore, type UserRow } from '../users/users.store.ts';
 import { Attempts } from './attempts.ts';
 import { IdentityStore } from './identity.store.ts';
+import { personalTokenPrefix, type PersonalTokenService } from './personal-tokens.service.ts';
 
 export interface IdentityOptions {
   readonly issuer: string;
@@ -31,18 +32,25 @@ const retryMs = 10_000;
 export class IdentityService implements Identity {
   readonly #store: IdentityStore;
   readonly #users: UserStore;
+  readonly #personal: Pick<PersonalTokenService, 'userOf'>;
   readonly #options: IdentityOptions;
   readonly #attempts: Attempts;
   #keys: Promise<Key[]> | undefined;
 
-  constructor(db: Kysely<Database>, options: IdentityOptions) {
+  constructor(db: Kysely<Database>, personal: Pick<PersonalTokenService, 'userOf'>, options: IdentityOptions) {
     this.#store = new IdentityStore(db);
     this.#users = new UserStore(db);
+    this.#personal = personal;
     this.#options = options;
     this.#attempts = new Attempts(options.clock);
   }
 
   async passwordGrant(username: string, password: string, address = ''): Promise<Tokens> {
+    return this.signIn(await this.authenticate(username, password, address));
+  }
+
+  /** Id of the user whose password this is. @throws invalid_credentials, rate_limited */
+  async authenticate(username: string, password: string, address: string): Promise<string> {
     this.#attempts.check(username, address);
     const user = await this.#users.byLogin(username);
     const right = await passwordMatches(password.slice(0, 1024), user?.passwordHash ?? nobodysHash);
@@ -51,7 +59,22 @@ export class IdentityService implements Identity {
       throw new PotorooError('invalid_credentials', 'The username or password is wrong, or the user is disabled.');
     }
     this.#attempts.succeeded(username, address);
+    return user.uuid;
+  }
+
+  /** For a user who has shown who they are. @throws invalid_credentials when they were disabled meanwhile */
+  async signIn(userUuid: string): Promise<Tokens> {
+    const user = await this.#users.byUuid(userUuid);
+    if (user === undefined || user.enabled !== 1) throw new PotorooError('invalid_credentials', 'The user does not exist any more or is disabled.');
     return this.#issue(user, randomUUID());
+  }
+
+  async exchange(personalToken: string): Promise<{ accessToken: string; expiresIn: number }> {
+    const actor = await this.actorOf(personalToken);
+    if (!personalToken.startsWith(personalTokenPrefix)) throw new PotorooError('invalid_credentials', 'subject_token is not a personal access token.');
+    const user = await this.#users.byUuid(actor.id);
+    if (user === undefined) throw new PotorooError('unauthenticated', 'The user of this token does not exist.');
+    return { accessToken: await this.#accessToken(user, { personal: true }), expiresIn: this.#options.accessTokenLifetime };
   }
 
   async refreshGrant(refreshToken: string): Promise<Tokens> {
@@ -74,10 +97,11 @@ export class IdentityService implements Identity {
   }
 
   async actorOf(accessToken: string): Promise<Actor> {
-    const { sub } = await this.#verify(accessToken, audience);
-    const user = await this.#users.byUuid(sub);
+    const personal = accessToken.startsWith(personalTokenPrefix);
+    const claims = personal ? { sub: await this.#personal.userOf(accessToken), personal } : await this.#verify(accessToken, audience);
+    const user = await this.#users.byUuid(claims.sub);
     if (user === undefined || user.enabled !== 1) throw new PotorooError('unauthenticated', 'The user of this token does not exist or is disabled.');
-    return { id: user.uuid, email: user.email, role: user.role };
+    return { id: user.uuid, email: user.email, role: user.role, ...(claims.personal && { personalToken: true }) };
   }
 
   async jwks(): Promise<{ keys: Record<string, unknown>[] }> {
@@ -102,8 +126,12 @@ export class IdentityService implements Identity {
     const now = clock();
     const refreshToken = randomBytes(32).toString('base64url');
     await this.#store.addRefreshToken({ family, hash: sha256(refreshToken), userUuid: user.uuid, expiresAt: now + refreshTokenLifetime * 1000 }, now);
-    const claims = { email: user.email, preferred_username: user.username, role: user.role, typ: 'Bearer', exp: Math.floor(now / 1000) + accessTokenLifetime };
-    return { accessToken: await this.#sign(claims, user.uuid, audience), expiresIn: accessTokenLifetime, refreshToken, refreshExpiresIn: refreshTokenLifetime };
+    return { accessToken: await this.#accessToken(user, {}), expiresIn: accessTokenLifetime, refreshToken, refreshExpiresIn: refreshTokenLifetime };
+  }
+
+  #accessToken(user: UserRow, more: JWTPayload): Promise<string> {
+    const exp = Math.floor(this.#options.clock() / 1000) + this.#options.accessTokenLifetime;
+    return this.#sign({ email: user.email, preferred_username: user.username, role: user.role, typ: 'Bearer', exp, ...more }, user.uuid, audience);
   }
 
   async #sign(claims: JWTPayload, subject: string, aud: string): Promise<string> {
@@ -112,14 +140,14 @@ export class IdentityService implements Identity {
       .setSubject(subject).setAudience(aud).setIssuer(this.#options.issuer).setIssuedAt(Math.floor(this.#options.clock() / 1000)).sign(key.sign);
   }
 
-  async #verify(token: string, aud: string): Promise<{ sub: string }> {
+  async #verify(token: string, aud: string): Promise<{ sub: string; personal: boolean }> {
     try {
       const { kid } = decodeProtectedHeader(token);
       const key = await this.#keyNamed(kid);
       const { payload } = await jwtVerify(token, key.verify, {
         algorithms: [algorithm], audience: aud, issuer: this.#options.issuer, currentDate: new Date(this.#options.clock()), requiredClaims: aud === audience ? ['sub', 'exp'] : ['sub'],
       });
-      return { sub: payload.sub as string };
+      return { sub: payload.sub as string, personal: payload['personal'] === true };
     } catch (error) {
       if (!(error instanceof errors.JOSEError) && !(error instanceof TypeError)) throw error;
       const why = error instanceof errors.JWTExpired ? 'The access token has expired: renew it or sign in again.' : 'The access token is not one that this server gave out: sign in again.';

@@ -11,6 +11,7 @@ import { pipelineRoutes } from './pipelines.ts';
 import { answerProblem } from './problem.ts';
 import type { NativeContext } from './route.ts';
 import { tagRoutes } from './tags.ts';
+import { tokenRoutes } from './tokens.ts';
 
 /** The native API: REST below `/api/v1`, described by OpenAPI, and the engines' way in. Register it in a scope of its own. */
 export async function nativeProtocol(app: FastifyInstance, context: NativeContext): Promise<void> {
@@ -26,5 +27,6 @@ export async function nativeProtocol(app: FastifyInstance, context: NativeContex
   logRoutes(app, context);
   tagRoutes(app, context);
   connectionRoutes(app, context);
+  tokenRoutes(app, context);
   await ingestRoute(app, context.domains);
 }

@@ -8,6 +8,7 @@ import { logs } from './0010_logs.ts';
 import { tagsAndConnections } from './0030_tags_connections.ts';
 import { deployments } from './0020_deployments.ts';
 import { modelExecution } from './0031_model_execution.ts';
+import { signIn } from './0040_sign_in.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -20,4 +21,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0020_deployments': deployments,
   '0030_tags_connections': tagsAndConnections,
   '0031_model_execution': modelExecution,
+  '0040_sign_in': signIn,
 };
