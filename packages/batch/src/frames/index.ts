@@ -2,4 +2,4 @@ export { maxFrameBytes, maxFrameRows, type LogField, type LogModel, type LogPipe
 export { FrameEncoder } from './write.ts';
 export { FrameReader, rowRange, type RawFrame } from './read.ts';
 export { decodeRows } from './decode.ts';
-export { rowsToBatch } from './rows.ts';
+export { nullColumn, rowsToBatch } from './rows.ts';

@@ -82,7 +82,7 @@ function repeated(runs: readonly { texts: readonly string[]; times: number }[]):
 }
 
 /** All rows null. A column of rank 1 or more becomes a list, whose null rows take no room. */
-function nullColumn({ name, ...type }: LogField, rows: number): Column {
+export function nullColumn({ name, ...type }: LogField, rows: number): Column {
   const nulls = new Uint8Array(rows).fill(1);
   if (type.kind === 'tensor' && type.rank > 0) return { kind: 'list', name, offsets: new Int32Array(rows + 1), items: blank('item', { ...type, rank: type.rank - 1 }, 0), nulls };
   return { ...blank(name, type, rows), nulls };

@@ -1,4 +1,5 @@
 import type { Generated, Kysely, Transaction } from 'kysely';
+import { shadowPartition } from '@potoroo/contract';
 import type { LogSchema } from '@potoroo/batch/frames';
 import type { Database } from '../../storage/database.ts';
 import { flag, json, parsed, type Flag, type Json, type Time } from '../../storage/values.ts';
@@ -90,12 +91,12 @@ export class LogStore {
     await this.#db.updateTable('logSegments').set({ ...file, sealed: flag(file.sealed) }).where('id', '=', id).execute();
   }
 
-  /** Segments that can have rows that the filter lets through; of each partition in row order. */
+  /** Segments that can have rows that the filter lets through; of each partition in row order. What challengers said of them is in partitions of its own. */
   segments(pipelineId: number, filter: SegmentFilter): Promise<SegmentSpan[]> {
     let query = this.#db.selectFrom('logSegments').innerJoin('logPartitions', 'logPartitions.id', 'logSegments.partitionId')
       .select(['logSegments.id', 'logPartitions.name as partition', 'file', 'first', 'rows', 'bytes', 'minTime', 'maxTime'])
       .where('pipelineId', '=', pipelineId).orderBy('logPartitions.name').orderBy('first');
-    if (filter.partition !== undefined) query = query.where('logPartitions.name', '=', filter.partition);
+    if (filter.partition !== undefined) query = query.where('logPartitions.name', 'in', [filter.partition, shadowPartition(filter.partition)]);
     if (filter.pipelineVersion !== undefined) query = query.where('pipelineVersion', '=', filter.pipelineVersion);
     if (filter.start !== undefined) query = query.where('maxTime', '>=', filter.start);
     if (filter.end !== undefined) query = query.where('minTime', '<=', filter.end);
@@ -107,11 +108,21 @@ export class LogStore {
     return row && parsed<LogSchema>(row.schema);
   }
 
+  /** Of what challengers say: the newest schema of each pipeline version. */
+  async shadowSchemas(pipelineId: number): Promise<Map<string, LogSchema>> {
+    const newest = this.#db.selectFrom('logSegments').innerJoin('logPartitions', 'logPartitions.id', 'logSegments.partitionId')
+      .where('pipelineId', '=', pipelineId).where('logPartitions.name', 'like', shadowPartition('%')).groupBy('pipelineVersion').select(({ fn }) => fn.max('logSegments.id').as('id'));
+    const rows = await this.#db.selectFrom('logSegments').select(['pipelineVersion', 'schema']).where('id', 'in', newest).execute();
+    return new Map(rows.map((row) => [row.pipelineVersion, parsed<LogSchema>(row.schema)]));
+  }
+
   async partitions(pipelineId: number): Promise<{ name: string; start: number; end: number }[]> {
     const rows = await this.#db.selectFrom('logPartitions').leftJoin('logSegments', 'logPartitions.id', 'logSegments.partitionId')
       .select(({ fn }) => ['name', 'next as end', fn.min('first').as('start')])
       .where('pipelineId', '=', pipelineId).groupBy(['logPartitions.id', 'name', 'next']).orderBy('name').execute();
-    return rows.map(({ name, start, end }) => ({ name, start: Number(start ?? end), end }));
+    const names = new Set(rows.map((row) => row.name));
+    const shadows = new Set([...names].map(shadowPartition));
+    return rows.filter(({ name }) => !shadows.has(name)).map(({ name, start, end }) => ({ name, start: Number(start ?? end), end }));
   }
 
   /** All files that the manifest knows. */

@@ -1,5 +1,6 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError, shadowPartition } from '@potoroo/contract';
 import { concat, slice, type Batch, type Column } from '@potoroo/batch';
+import { Challengers } from './challengers.ts';
 import type { LogCursor, LogPage, LogQuery } from '../domains.ts';
 import type { SegmentSpan } from './logs.store.ts';
 import type { PartitionContext } from './partition.ts';
@@ -72,8 +73,13 @@ class PageReader {
     const spans = await this.#context.store.segments(pipelineId, { pipelineVersion, partition, start: start?.getTime(), end: end?.getTime() });
     const byPartition = new Map<string, SegmentSpan[]>();
     for (const span of spans) byPartition.set(span.partition, [...(byPartition.get(span.partition) ?? []), span]);
+    const shadows = new Set([...byPartition.keys()].map(shadowPartition).filter((name) => byPartition.has(name)));
+    const schemas = shadows.size === 0 ? undefined : await this.#context.store.shadowSchemas(pipelineId);
     // Backwards, what is not in a cursor is newer than what it leads to, or has been read; forwards it is new.
-    return [...byPartition].map(([name, own]) => new PartitionStream(this.#context, name, own, this.#window, cursor === undefined ? undefined : cursor[name] ?? 0));
+    return [...byPartition].filter(([name]) => !shadows.has(name)).map(([name, own]) => new PartitionStream(
+      this.#context, name, own, this.#window, cursor === undefined ? undefined : cursor[name] ?? 0,
+      schemas && new Challengers(this.#context, byPartition.get(shadowPartition(name)) ?? [], schemas),
+    ));
   }
 
   /** Takes rows in order until there are no more or the page is full. */

@@ -1,5 +1,6 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { shadowFolder } from '@potoroo/contract';
 import { decodeSchema, FrameReader } from '@potoroo/batch/frames';
 
 export interface SpoolPiece {
@@ -13,14 +14,15 @@ export interface SpoolPiece {
 
 const pieceBytes = 4 * 1024 * 1024;
 
-/** All frames in the spool files of a folder, in pieces of a few MiB; of each partition in the order of its rows. No folder has no files. */
+/** All frames in the spool files of a folder, and of the one in it for challengers, in pieces of a few MiB; of each partition in the order of its rows. No folder has no files. */
 export async function* spoolPieces(folder: string): AsyncGenerator<SpoolPiece> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const names = await readdir(folder).catch((error: unknown): string[] => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   });
   // A name ends with the padded offset of the file's first row.
   for (const name of names.filter((n) => n.endsWith('.spool')).toSorted()) yield* piecesOf(join(folder, name));
+  if (names.includes(shadowFolder)) yield* spoolPieces(join(folder, shadowFolder));
 }
 
 async function* piecesOf(file: string): AsyncGenerator<SpoolPiece> {

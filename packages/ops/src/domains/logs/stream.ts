@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Batch, TensorColumn } from '@potoroo/batch';
 import type { LogSchema } from '@potoroo/batch/frames';
+import type { Challengers } from './challengers.ts';
 import { columnsKey } from './columns.ts';
 import type { SegmentSpan } from './logs.store.ts';
 import type { PartitionContext } from './partition.ts';
@@ -32,9 +33,11 @@ export class PartitionStream {
   /** What is left to read, the next one last. */
   readonly #spans: SegmentSpan[];
   #source: { id: number; source: Source } | undefined;
+  readonly #challengers: Challengers | undefined;
 
-  constructor(context: PartitionContext, partition: string, spans: readonly SegmentSpan[], window: Window, cursor: number | undefined) {
+  constructor(context: PartitionContext, partition: string, spans: readonly SegmentSpan[], window: Window, cursor: number | undefined, challengers?: Challengers) {
     this.#context = context;
+    this.#challengers = challengers;
     this.partition = partition;
     this.#window = window;
     this.#spans = window.backwards ? [...spans] : spans.toReversed();
@@ -66,9 +69,11 @@ export class PartitionStream {
     const span = this.#spans.at(-1)!;
     const { backwards } = this.#window;
     const row = (backwards ? this.position - 1 : this.position) - span.first;
-    const { first, batch } = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row, backwards);
-    const times = (batch.columns[0] as TensorColumn).values as BigInt64Array;
+    const read = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row, backwards);
+    const { first } = read;
+    const times = (read.batch.columns[0] as TensorColumn).values as BigInt64Array;
     const source = await this.#sourceOf(span);
+    const batch = this.#challengers === undefined ? read.batch : await this.#challengers.join(read.batch, span.first + first, source.pipelineVersion.toString());
     this.#chunk = { batch, times, first: span.first + first, bytesPerRow: Math.max(1, bytesOf(batch) / batch.rows), source };
     this.#settle();
   }
@@ -139,15 +144,15 @@ export class PartitionStream {
     const schema = await this.#context.store.schemaOf(span.id);
     // Its pipeline was removed this moment.
     if (schema === undefined) throw Object.assign(new Error('A log segment is gone.'), { code: 'ENOENT' });
-    const source = sourceFrom(schema, span.partition);
+    const source = sourceFrom(schema, span.partition, this.#challengers?.keyOf(schema.pipeline.version) ?? '');
     this.#source = { id: span.id, source };
     return source;
   }
 }
 
-function sourceFrom(schema: LogSchema, partition: string): Source {
+function sourceFrom(schema: LogSchema, partition: string, more: string): Source {
   return {
-    key: columnsKey(schema), partition: Buffer.from(partition), pipelineVersion: Buffer.from(schema.pipeline.version),
+    key: columnsKey(schema) + more, partition: Buffer.from(partition), pipelineVersion: Buffer.from(schema.pipeline.version),
     models: schema.models.map(({ name, sha }) => Buffer.from(JSON.stringify({ model_name: name, model_sha: sha }))),
   };
 }
