@@ -36,6 +36,7 @@ export const DeploymentStatusSchema = Type.Object({
   state: oneOf(deploymentStates),
   reason: nullable(ReasonSchema),
   observedGeneration: Type.Integer({ description: 'The generation that has been reached.' }),
+  current: Type.Boolean({ description: 'Whether what answers is what was deployed last; not so while an update is on its way, nor after one that failed.' }),
   pipelineVersion: Type.String(), wantedReplicas: Type.Integer(), readyReplicas: Type.Integer(),
   engines: Type.Array(EngineStatusSchema),
   limits: Type.Array(Type.String({ description: 'Which limits are enforced here and which are advice.' })),
