@@ -38,12 +38,13 @@ class Inputs:
 
         arrays = {}
         for name, column in zip(self.table.column_names, self.table.columns):
-            nested = pa.types.is_nested(column.type)
-            if nested and _numeric(column.type):
-                arrays[name] = pandas.Series(to_numpy(column).tolist(), dtype=object)
+            if pa.types.is_nested(column.type):
+                cells = np.empty(len(column), dtype=object)
+                cells[:] = to_numpy(column).tolist() if _numeric(column.type) else column.to_pylist()
+                arrays[name] = cells
             else:
-                arrays[name] = pandas.Series(column.to_pylist(), dtype=object) if nested else column.to_pandas()
-        return pandas.DataFrame(arrays)
+                arrays[name] = to_numpy(column) if _numeric(column.type) else column.to_pandas()
+        return pandas.DataFrame(arrays, copy=False)
 
     def matrix(self) -> np.ndarray:
         """All columns side by side as one matrix, in the schema's order: what tabular models take."""

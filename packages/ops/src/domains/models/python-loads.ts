@@ -68,6 +68,7 @@ async function environmentOf(environments: Environments, version: ModelVersion, 
   const requirements = [...given, ...(await environments.requirementsOf(file))];
   const pythonVersion = typeof conversion['python_version'] === 'string' ? conversion['python_version'] : undefined;
   const plan = await environments.plan({ framework, requirements, pythonVersion, versions: conversion['versions'] === 'guide' ? 'guide' : 'current' });
+  if (pythonVersion !== undefined && pythonVersion !== plan.interpreter.version) loading.say(`Python ${pythonVersion} was asked for and is not here; the model runs on Python ${plan.interpreter.version}.`);
   const found = await environments.find(plan.hash);
   if (found !== undefined) loading.say(`Environment ${plan.hash} with Python ${found.pythonVersion} is there already.`);
   return found ?? environments.ensure(plan, loading.say, loading.signal);
