@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync, statSync, unlinkSync, utimesSync, type ReadStream } from 'node:fs';
+import { existsSync, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
@@ -13,7 +13,6 @@ export interface Blobs {
   has(sha256: string): Promise<boolean>;
   /** Where the file of a blob is, for those who read it in place. It exists once `put` has resolved. */
   path(sha256: string): string;
-  read(sha256: string): ReadStream;
   /** Removes what `keep` does not want, but nothing that was put less than an hour ago. Gives how many went. */
   sweep(keep: (sha256: string) => Promise<boolean>, now: number): Promise<number>;
 }
@@ -71,7 +70,6 @@ export async function openBlobFolder(folder: string): Promise<Blobs> {
     put,
     path,
     has: (sha256) => access(path(sha256)).then(() => true, () => false),
-    read: (sha256) => createReadStream(path(sha256)),
     sweep,
   };
 }

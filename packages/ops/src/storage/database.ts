@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { CamelCasePlugin, Kysely, PostgresDialect, SqliteDialect } from 'kysely';
+import { CamelCasePlugin, Kysely, PostgresDialect, SqliteDialect, SqliteDriver, type DatabaseConnection } from 'kysely';
 import pg from 'pg';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
 import { migrate } from './migrate.ts';
@@ -58,11 +58,23 @@ function openSqlite(dataDir: string): Kysely<Database> {
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
     database.pragma('busy_timeout = 5000');
-    return new Kysely<Database>({ dialect: new SqliteDialect({ database }), plugins });
+    return new Kysely<Database>({ dialect: sqliteDialect(database), plugins });
   } catch (error) {
     const known = fromDatabaseError(error);
     throw known.code === 'internal' ? fromSystemError(error, `Opening the database in ${dataDir}`) : known;
   }
+}
+
+/** SQLite ends a transaction itself when the disk is full; rolling it back once more would fail and hide why. */
+function sqliteDialect(database: Sqlite.Database): SqliteDialect {
+  class Driver extends SqliteDriver {
+    override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+      if (database.inTransaction) await super.rollbackTransaction(connection);
+    }
+  }
+  const dialect = new SqliteDialect({ database });
+  dialect.createDriver = () => new Driver({ database });
+  return dialect;
 }
 
 function openPostgres(connectionString: string): Kysely<Database> {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,8 +9,8 @@ import { sql } from 'kysely';
 import { openBlobFolder } from './blobs.ts';
 import { createDatabase } from './database.ts';
 import { takeDataFolder } from './data-folder.ts';
-import { isForeignKeyViolation, isUniqueViolation } from './errors.ts';
-import { databases, type TestStorage } from './testing.ts';
+import { fromDatabaseError, isForeignKeyViolation, isUniqueViolation } from './errors.ts';
+import { databases, type TestDatabase, type TestStorage } from './testing.ts';
 
 describe.each(databases)('database on $name', ({ open }) => {
   let storage: TestStorage;
@@ -40,6 +40,20 @@ describe.each(databases)('database on $name', ({ open }) => {
     expect(rows.rows.at(-1)?.name).toBe('9999_future');
     await Promise.all(again.map((s) => s.close()));
   });
+});
+
+test('a full disk is said to be full, also within a transaction, and what was there stays', async () => {
+  const storage = await (databases[0] as TestDatabase).open();
+  const { rows: [size] } = await sql<{ pageCount: number }>`pragma page_count`.execute(storage.db);
+  await sql`pragma max_page_count = ${sql.lit(Number(size?.pageCount) + 2)}`.execute(storage.db);
+  const fill = (n: number) => storage.db.transaction().execute((tx) => tx.insertInto('users').values({ uuid: `u${n}`, email: `u${n}`, username: `u${n}`, role: 'user', enabled: 1, passwordHash: 'x'.repeat(3000), createdAt: 1 }).execute());
+  let written = 0;
+  const full = await (async () => { for (;;) { await fill(written); written += 1; } })().catch((error: unknown) => error);
+  expect(fromDatabaseError(full)).toMatchObject({ code: 'storage_full' });
+  expect(await storage.db.selectFrom('users').select('uuid').execute()).toHaveLength(written);
+  await sql`pragma max_page_count = 1000000`.execute(storage.db);
+  await fill(written);
+  await storage.close();
 });
 
 test('a database that cannot be reached is a settings error', async () => {
@@ -84,9 +98,7 @@ describe('blobs', () => {
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     expect(await blobs.put(chunks(bytes.subarray(0, 7), bytes.subarray(7)))).toEqual({ sha256, size: 100_000 });
     expect(await blobs.put(chunks(bytes))).toEqual({ sha256, size: 100_000 });
-    const read: Buffer[] = [];
-    for await (const chunk of blobs.read(sha256)) read.push(chunk as Buffer);
-    expect(Buffer.concat(read).equals(bytes)).toBe(true);
+    expect((await readFile(blobs.path(sha256))).equals(bytes)).toBe(true);
   });
 
   test('a sender that breaks off, or sends too much, leaves nothing behind', async () => {
