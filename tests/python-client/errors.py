@@ -97,9 +97,10 @@ with step("a config that does not fit the model"):
         model.configure(tensor_fields=["a", "b"])
 
 with step("a step that cannot be run here"):
-    pipeline = wl.build_pipeline("refused").add_model_step(model).add_validations(high=__import__("polars").col("out.dense_1").list.get(0) > 0.5)
-    with raises("Check"):
-        pipeline.create_version()
+    with raises("step of 2 models", "add_shadow_deploy"):
+        wl.build_pipeline("refused").add_multi_model_step([model, model]).create_version()
+    with raises("Nth", "ModelInference"):
+        wl.build_pipeline("refused").add_model_step(model).add_select(0).create_version()
 
 with step("deploy without a step"):
     with raises("no step", "add_model_step"):
@@ -187,6 +188,17 @@ with step("one row only"):
     with raises("400", "row"):
         single.infer(pd.DataFrame({"dense_input": [row, row]}))
     single.undeploy()
+
+with step("an update that cannot run is told with its reason, and what was there serves on"):
+    hasty = client(request_timeout=8)  # also how long it waits for a deployment
+    hasty.set_current_workspace(wallaroo.workspace.Workspace(hasty, {"id": workspace.id()}))
+    with raises("Deployment failed", "engine_out_of_memory", "raise the memory"):
+        hasty.get_pipeline("serving").deploy(deployment_config=wallaroo.DeploymentConfigBuilder().replica_count(1).cpus(0.25).memory("8Mi").build())
+    assert pipeline.status()["status"] == "Error" and "serves on" in pipeline.status()["details"][0]
+    still_serving()
+    pipeline.deploy(deployment_config=wallaroo.DeploymentConfigBuilder().replica_count(1).cpus(0.25).memory("512Mi").build())
+    assert pipeline.status()["status"] == "Running" and pipeline.status()["details"] == []
+    still_serving()
 
 with step("what is another user's does not exist"):
     wl.invite_user("eve@example.com", "a-good-password")

@@ -27,6 +27,7 @@ export function statusOf(input: StatusInput): DeploymentStatus {
     state, reason, limits,
     observedGeneration: memory.generation,
     pipelineVersion: serving(input).bundle.pipeline.version,
+    current: row.wanted === 'running' && row.proven?.revision === row.spec.revision,
     wantedReplicas,
     readyReplicas: present.filter((e) => e.phase === 'ready' && e.revision === serving(input).revision).length,
     engines: shown,

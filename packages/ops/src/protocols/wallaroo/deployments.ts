@@ -24,15 +24,15 @@ const wireStates: Record<DeploymentState, string> = {
 const engineStates: Record<EngineState, string> = { starting: 'Starting', running: 'Running', draining: 'Stopping', stopped: 'Stopped', error: 'Error' };
 
 /**
- * The client takes `Running` to mean that what it asked for last runs. While an update is on its way the old version still
+ * The client takes `Running` to mean that what it asked for last runs. While an update is on its way the old set still
  * answers, so it is told `Starting` until the new one has taken over, and `Error` when that failed.
  */
-export function wireState(deployment: Deployment, status: DeploymentStatus, wantedVersion: string): string {
+export function wireState(generation: number, status: Pick<DeploymentStatus, 'state' | 'observedGeneration' | 'current' | 'readyReplicas'>): string {
   const state = wireStates[status.state];
   if (state !== 'Running') return state;
-  if (status.observedGeneration < deployment.generation) return 'Starting';
-  if (status.state === 'degraded' && status.readyReplicas === 0) return 'Starting';
-  return status.pipelineVersion === wantedVersion ? 'Running' : 'Error';
+  if (status.observedGeneration < generation) return 'Starting';
+  if (!status.current) return 'Error';
+  return status.state === 'degraded' && status.readyReplicas === 0 ? 'Starting' : 'Running';
 }
 
 const explain = (reason: Reason | null): string[] => (reason === null ? [] : [`${reason.code}: ${reason.message}`, ...(reason.log ?? [])]);
@@ -67,7 +67,7 @@ export function deploymentRoutes(app: FastifyInstance, context: Context): void {
       return { model_version: versionBody(version), config: configBody(await models.config(actor, version.id)) };
     }));
     return {
-      status: wireState(deployment, status, wanted.version),
+      status: wireState(deployment.generation, status),
       details: explain(status.reason),
       // What an update leaves behind only finishes its last answers; the guide shows what runs.
       engines: status.engines.filter((e) => e.state !== 'draining' || deployment.wanted === 'stopped').map((engine) => engineBody(engine, deployment, known)),
