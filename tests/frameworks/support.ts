@@ -12,7 +12,8 @@ import { Environments, pythonRoot, type Environment } from '../../packages/ops/s
 
 /** Environments and downloads are kept between runs; the first run needs a package index. */
 const kept = fileURLToPath(new URL('../../.venv', import.meta.url));
-export const environments = new Environments({ root: join(kept, 'environments'), cache: join(kept, 'cache') });
+export const environmentsFolder = join(kept, 'environments');
+export const environments = new Environments({ root: environmentsFolder, cache: join(kept, 'cache') });
 
 /** One case as `making.py` writes it down. */
 export interface Case {
