@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Field, FixedSizeList, Float32, Int64, List, makeData, RecordBatch, Schema, Struct, Table, Vector, tableFromIPC, tableToIPC } from 'apache-arrow';
+import { Field, FixedSizeList, Float32, makeData, RecordBatch, Schema, Struct, Table, tableFromIPC, tableToIPC, type Int64, type List, type Vector } from 'apache-arrow';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DeploymentConfigBuilder, Potoroo, type ApiDeploymentStatus, type Batch, type Pipeline } from '@potoroo/sdk';
 import { admin, example, startServer, temporaryFolder, type Server } from './support/server.ts';
