@@ -1,5 +1,6 @@
 import { Argument, Command } from 'commander';
 import { action, example, type ContextOf } from './command.ts';
+import { addAudit } from './commands/audit.ts';
 import { addConnection } from './commands/connection.ts';
 import { addEngine } from './commands/engine.ts';
 import { addLogin } from './commands/login.ts';
@@ -33,6 +34,7 @@ export function makeProgram(contextOf: ContextOf): Command {
   addConnection(program, contextOf);
   addUser(program, contextOf);
   addToken(program, contextOf);
+  addAudit(program, contextOf);
   addEngine(program, contextOf);
 
   example(program.command('completion').description('print the completion script of a shell')

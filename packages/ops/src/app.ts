@@ -5,6 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import { PotorooError, type AccessList } from '@potoroo/contract';
 import { ensureAdministrator } from './administrator.ts';
 import { Access } from './domains/access.ts';
+import { audited } from './domains/audit/audited.ts';
+import { AuditService } from './domains/audit/audit.service.ts';
 import { ConnectionService } from './domains/connections/connections.service.ts';
 import { DeploymentService } from './domains/deployments/deployments.service.ts';
 import type { Domains } from './domains/domains.ts';
@@ -104,7 +106,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
-    const domains: Domains = { users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, devices: new DeviceService(db, identity, clock), personalTokens, accessList };
+    const audit = new AuditService(db, access, clock);
+    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
 
     const stopping = new AbortController();
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });

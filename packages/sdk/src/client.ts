@@ -1,4 +1,5 @@
 import { PotorooError } from '@potoroo/contract';
+import { Audit } from './audit.ts';
 import type { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
 import { Deployments } from './deployments.ts';
@@ -40,6 +41,7 @@ export class Potoroo {
   readonly deployments: Deployments;
   readonly tags: Tags;
   readonly connections: Connections;
+  readonly audit: Audit;
   readonly #transport: Transport;
   readonly #session: Session;
 
@@ -56,6 +58,7 @@ export class Potoroo {
     this.tags = new Tags(calls);
     this.connections = new Connections(calls);
     this.users = new Users(this.#transport);
+    this.audit = new Audit(this.#transport);
     this.personalTokens = new PersonalTokens(this.#transport);
   }
 

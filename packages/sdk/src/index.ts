@@ -1,4 +1,5 @@
 export { Potoroo, type PotorooOptions } from './client.ts';
+export { Audit, type AuditFilter } from './audit.ts';
 export { Connection, Connections } from './connections.ts';
 export { DeploymentConfigBuilder, type SidekickModel } from './deployment-config.ts';
 export { Deployment, Deployments, type WaitOptions } from './deployments.ts';
@@ -15,5 +16,5 @@ export type { ModelSource, UploadProgress } from './upload.ts';
 export { PersonalTokens, Users } from './users.ts';
 export { Workspace, Workspaces } from './workspaces.ts';
 export { PotorooError, isPotorooError, stepText } from '@potoroo/contract';
-export type { ApiCreatedPersonalToken, ApiPersonalToken, ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step } from '@potoroo/contract';
+export type { ApiAuditRecord, ApiCreatedPersonalToken, ApiPersonalToken, ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step } from '@potoroo/contract';
 export type { Batch } from '@potoroo/batch';

@@ -4,3 +4,4 @@ export * from './models.ts';
 export * from './deployments.ts';
 export * from './logs.ts';
 export * from './tags.ts';
+export * from './audit.ts';

@@ -247,9 +247,22 @@ export interface Connections {
   remove(actor: Actor, key: ConnectionKey): Promise<void>;
 }
 
+export interface AuditRecord {
+  id: number; time: Date; userId: string; email: string;
+  /** `<domain>.<what was done>`, such as `pipelines.addVersion`. */ action: string;
+  kind: string; objectId: string | null; workspaceId: number | null;
+  /** `done`, or the code of the error that it was refused with. */ outcome: string;
+  requestId: string | null;
+}
+export type AuditQuery = PageQuery & { workspaceId?: number; userId?: string; kind?: string; objectId?: string; action?: string };
+export interface Audit {
+  /** For administrators; for owners of the workspace that is asked for. */
+  list(actor: Actor, query?: AuditQuery): Promise<Page<AuditRecord>>;
+}
+
 export interface Domains {
   users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections;
-  devices: DeviceSignIns; personalTokens: PersonalTokens;
+  devices: DeviceSignIns; personalTokens: PersonalTokens; audit: Audit;
   /** Access list for the engines of a workspace. */
   accessList(workspaceId: number): Promise<AccessList>;
 }

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
+import { currentRequest } from '../domains/audit/audit.service.ts';
 import type { Actor, Identity } from '../domains/domains.ts';
 
 /** Every route that needs no token; all others do. */
@@ -64,6 +65,8 @@ export function authenticate(app: FastifyInstance, identity: Pick<Identity, 'act
   const routes = new Set<string>();
   app.addHook('onRoute', ({ method, url }) => { for (const each of [method].flat()) routes.add(`${each} ${url}`); });
   app.decorateRequest('actor', null);
+  // What a request sets off knows which one it was.
+  app.addHook('onRequest', (request, _reply, done) => { currentRequest.run({ id: request.id }, done); });
   app.addHook('onRequest', async (request) => {
     const { url } = request.routeOptions;
     // A path that no route has is answered 404 to everybody.

@@ -7,6 +7,7 @@ import { fromSystemError, PotorooError } from '@potoroo/contract';
 import { migrate } from './migrate.ts';
 import { fromDatabaseError } from './errors.ts';
 import type { IdentityTables } from '../domains/identity/identity.store.ts';
+import type { AuditTables } from '../domains/audit/audit.store.ts';
 import type { DeviceTables } from '../domains/identity/device.store.ts';
 import type { PersonalTokenTables } from '../domains/identity/personal-tokens.store.ts';
 import type { UserTables } from '../domains/users/users.store.ts';
@@ -20,7 +21,7 @@ import type { LogTables } from '../domains/logs/logs.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, LogTables, IdempotencyTables {}
+export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, LogTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {

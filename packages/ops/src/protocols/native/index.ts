@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { compileValidator } from '../validation.ts';
+import { auditRoutes } from './audit.ts';
 import { connectionRoutes } from './connections.ts';
 import { deploymentRoutes } from './deployments.ts';
 import { inferenceRoutes } from './inference.ts';
@@ -28,5 +29,6 @@ export async function nativeProtocol(app: FastifyInstance, context: NativeContex
   tagRoutes(app, context);
   connectionRoutes(app, context);
   tokenRoutes(app, context);
+  auditRoutes(app, context);
   await ingestRoute(app, context.domains);
 }

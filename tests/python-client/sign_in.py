@@ -1,0 +1,147 @@
+"""The ways to sign in: the device flow with its page, personal access tokens; and inviting users."""
+
+import contextlib
+import html.parser
+import io
+import json
+import os
+import pathlib
+import re
+import tempfile
+import threading
+
+import httpx
+
+from support import API, client, raises, show, Steps
+
+step = Steps()
+folder = pathlib.Path(tempfile.mkdtemp(dir=os.environ["POTOROO_TEST_DIR"]))
+email, password = os.environ["WALLAROO_USER"], os.environ["WALLAROO_PASSWORD"]
+
+
+class Form(html.parser.HTMLParser):
+    """The fields of a page's form, as a browser sends them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.fields = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "input" and "name" in given:
+            self.fields[given["name"]] = given.get("value", "")
+
+
+def fill(address, **fields):
+    """Opens the page in a browser of its own and sends its form."""
+    with httpx.Client() as browser:
+        page = browser.get(address)
+        assert page.status_code == 200, page.text
+        return browser.post(address, data={**Form(page.text).fields, **fields})
+
+
+class Printed(io.StringIO):
+    """Standard output in which an address is waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.address = None
+        self.came = threading.Event()
+
+    def write(self, text):
+        found = re.search(r"http://\S+user_code=\S+", text)
+        if found:
+            self.address = found.group(0)
+            self.came.set()
+        return super().write(text)
+
+
+def sso(act):
+    """A client that signs in by device while `act` does what its user does with the printed address."""
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(dir=folder)
+    printed, results = Printed(), []
+
+    def person():
+        if printed.came.wait(20):
+            results.append(act(printed.address))
+
+    thread = threading.Thread(target=person)
+    thread.start()
+    try:
+        with contextlib.redirect_stdout(printed):
+            return client("sso"), results
+    finally:
+        thread.join()
+
+
+with step("sign in by device"):
+    wl, answers = sso(lambda address: fill(address, answer="allow", username=email, password=password))
+    assert answers[0].status_code == 200 and "Signed in" in answers[0].text, answers[0].text
+    assert wl.auth.user_email() == email
+    assert show(wl.list_workspaces()) and wl.get_current_workspace().id()
+
+with step("a wrong password first"):
+    def twice(address):
+        wrong = fill(address, answer="allow", username=email, password="not the password")
+        assert wrong.status_code == 401 and "wrong" in wrong.text, wrong.text
+        return fill(address, answer="allow", username=email, password=password)
+
+    assert sso(twice)[0].list_users()
+
+with step("who refuses lets nobody in"):
+    with raises("access_denied"):
+        sso(lambda address: fill(address, answer="deny"))
+
+with step("a personal access token is a token"):
+    created = httpx.post(f"{API}/api/v1/tokens", headers=wl.auth.auth_header(), json={"name": "script"}).json()
+    (folder / "token.json").write_text(json.dumps({"token": created["token"], "user_email": email, "user_id": wl.auth.user_id()}))
+    os.environ["WALLAROO_SDK_CREDENTIALS"] = str(folder / "token.json")
+    script = client("token")
+    assert [w.id() for w in script.list_workspaces()] == [w.id() for w in wl.list_workspaces()]
+    assert script.get_current_workspace().id() == wl.get_current_workspace().id()
+    assert script.create_workspace("made-by-a-script").name() == "made-by-a-script"
+
+with step("until it is revoked"):
+    assert httpx.delete(f"{API}/api/v1/tokens/{created['id']}", headers=wl.auth.auth_header()).status_code == 204
+    with raises("token"):
+        script.list_workspaces()
+    del os.environ["WALLAROO_SDK_CREDENTIALS"]
+
+with step("invite: the password is made and given once, and works"):
+    invited = wl.invite_user("ivy@example.com")
+    made = invited["password"] if isinstance(invited, dict) else invited.to_dict()["password"]
+    os.environ.update(WALLAROO_USER="ivy@example.com", WALLAROO_PASSWORD=made, XDG_CACHE_HOME=tempfile.mkdtemp(dir=folder))
+    ivy = client()
+    assert ivy.get_current_workspace().name() == "ivy@example.com - Default Workspace"
+    assert [u.email() for u in ivy.get_current_workspace().users()] == ["ivy@example.com"]
+    assert wl.get_user_by_email("ivy@example.com").username() == "ivy@example.com"
+
+with step("who is disabled is out at once, with what they hold"):
+    token = httpx.post(f"{API}/api/v1/tokens", headers=ivy.auth.auth_header(), json={"name": "held"}).json()["token"]
+    wl.deactivate_user("ivy@example.com")
+    for bearer in (token, ivy.auth.auth_header()["Authorization"].removeprefix("Bearer ")):
+        assert httpx.get(f"{API}/api/v1/me", headers={"Authorization": f"Bearer {bearer}"}).status_code == 401
+    statuses = []
+
+    def disabled(address):
+        statuses.append(fill(address, answer="allow", username="ivy@example.com", password=made).status_code)
+        return fill(address, answer="deny")
+
+    with raises("access_denied"):
+        sso(disabled)
+    assert statuses == [401]
+    wl.activate_user("ivy@example.com")
+    assert httpx.get(f"{API}/api/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+with step("what an invitation refuses"):
+    count = len(wl.list_users())
+    wl.invite_user("ivy@example.com")  # the client itself leaves out who is there already
+    assert len(wl.list_users()) == count
+    for address in ("not an address", "a@b@c", ""):
+        with raises("Failed to invite"):
+            wl.invite_user(address)
+    with raises("Failed to invite"):
+        wl.invite_user("short@example.com", "short")
+
+step.finish()
