@@ -49,22 +49,30 @@ def read_schema(given: Any, which: str) -> Optional[pa.Schema]:
             return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(given, validate=True))).remove_metadata()
         except (ValueError, pa.ArrowException, OSError) as error:
             raise ModelError("schema_mismatch", f"The {which} schema is not an Arrow schema message: {error}.") from None
-    fields = []
-    for field in given:
+    return pa.schema([pa.field(field["name"], _type_of_field(field, which)) for field in given])
+
+
+def _type_of_field(field: dict, which: str) -> pa.DataType:
+    if field.get("fields"):
+        leaf = pa.struct([(inner["name"], _type_of_field(inner, which)) for inner in field["fields"]])
+    else:
         leaf = _LEAVES.get(field["type"])
-        if leaf is None:
-            raise ModelError("schema_mismatch", f"The {which} schema's field {field['name']!r} has the type {field['type']!r}; use one of {', '.join(_LEAVES)}.")
-        fields.append(pa.field(field["name"], type_of(leaf, field["shape"])))
-    return pa.schema(fields)
+    if leaf is None:
+        raise ModelError("schema_mismatch", f"The {which} schema's field {field['name']!r} has the type {field['type']!r}; use one of {', '.join(_LEAVES)}.")
+    return type_of(leaf, field["shape"])
 
 
 def to_fields(schema: Optional[pa.Schema]) -> Optional[List[dict]]:
-    """The contract's fields. Columns that they cannot express (records, dates) are left out; the Arrow schema has them."""
+    """The contract's fields. Columns that they cannot express (dates) are left out; the Arrow schema has them."""
     if schema is None:
         return None
     fields = []
     for field in schema:
         shape, leaf = shape_of(field.type)
+        if pa.types.is_struct(leaf):
+            inner = to_fields(pa.schema([leaf.field(i) for i in range(leaf.num_fields)]))
+            fields.append({"name": field.name, "type": "string", "shape": list(shape), "fields": inner})
+            continue
         if pa.types.is_timestamp(leaf):
             leaf = pa.timestamp("ms")
         name = "string" if pa.types.is_large_string(leaf) else _NAMES.get(leaf)

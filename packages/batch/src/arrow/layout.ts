@@ -18,6 +18,7 @@ export function layoutOf(column: Column): Layout {
 
 /** A declared field: fixed dimensions are fixed-size lists. */
 export function layoutOfField(field: Field): Layout {
+  if (field.fields !== undefined) return { name: field.name, fields: field.fields.map(layoutOfField), lists: field.shape.map((d) => (d === -1 ? null : d)) };
   return { name: field.name, leaf: field.type, lists: field.shape.map((d) => (d === -1 ? null : d)) };
 }
 

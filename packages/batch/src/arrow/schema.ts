@@ -112,9 +112,9 @@ function readType(name: string, code: number, detail: Table, children: () => Arr
 
 /**
  * The schema of rows: a list is a free dimension, a fixed-size list a fixed one. Nullability is left out: Arrow's default says
- * yes without anybody meaning it. @throws schema_mismatch for structs
+ * yes without anybody meaning it. Of structs the fields are given.
  */
-export function fieldsOf(schema: ArrowSchema): Field[] {
+export function fieldsOf(schema: { readonly fields: readonly ArrowField[] }): Field[] {
   return schema.fields.map((top) => {
     const shape: number[] = [];
     let field = top;
@@ -123,7 +123,7 @@ export function fieldsOf(schema: ArrowSchema): Field[] {
       field = field.type.item;
     }
     const { type } = field;
-    if (type.kind === 'struct') throw new PotorooError('schema_mismatch', `Field ${quote(top.name)} of the Arrow schema holds structs, which models do not take. Use one field for each.`);
+    if (type.kind === 'struct') return { name: top.name, type: 'string', shape, fields: fieldsOf(type) };
     return { name: top.name, type: type.kind === 'plain' ? type.type : type.kind === 'bool' ? 'bool' : 'string', shape };
   });
 }
