@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { utf8At, type Batch, type Column, type Utf8 } from '@potoroo/batch';
 import type { Field } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -103,6 +103,20 @@ describe('what a model does wrong on a request', () => {
     expect(new Set(pids).size).toBe(2);
   });
 
+  it.runIf(process.platform === 'linux')('the process ends when the engine is killed', async () => {
+    const file = join(folder, 'step-orphan.py');
+    writeFileSync(file, "import os\nprint('pid', os.getpid())\ndef wallaroo_json(data):\n    return {'y': data['x']}\n");
+    const built = new URL('../packages/engine/dist/runtimes/python.js', import.meta.url).href;
+    const options = { file, fileName: 'step.py', framework: 'python', threads: 1, inputSchema: [x], outputSchema: [y], python: { environment: environment.hash, python: environment.python } };
+    const engine = spawn(process.execPath, ['--input-type=module', '-e', `import { loadPython } from ${JSON.stringify(built)}; await loadPython(${JSON.stringify(options)}); console.log('ready');`], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    await new Promise<void>((resolve) => { engine.stdout.on('data', (d: Buffer) => { if ((output += d.toString()).includes('ready')) resolve(); }); });
+    const pid = Number(/pid (\d+)/.exec(output)?.[1]);
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    engine.kill('SIGKILL');
+    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
+  });
+
   it('works on as many requests at once as its concurrency says', async () => {
     const runtime = await step('import threading\nbarrier = threading.Barrier(3, timeout=20)\nfirst = True\ndef wallaroo_json(data: pd.DataFrame):\n    if data["x"][0] > 1:\n        barrier.wait()\n    return pd.DataFrame({"y": data["x"]})', { python: { concurrency: 3 } });
     expect(runtime.slots).toBe(3);
@@ -196,12 +210,10 @@ describe.runIf(process.platform === 'linux')('code in a model is contained', () 
     spawnSync('python3', ['-c', `import pickle\nclass E:\n    def __reduce__(self): return (exec, (${JSON.stringify(code)},))\npickle.dump(E(), open(${JSON.stringify(file)}, 'wb'))`]);
     const config = JSON.stringify({ fileName: 'evil.pkl', inputSchema: [{ name: 'inputs', type: 'float64', shape: [4] }], outputSchema: [y] });
     const done = await new Promise<string>((resolve) => {
-      void import('node:child_process').then(({ spawn }) => {
-        const child = spawn(environment.python, ['-m', 'potoroo_runtime.convert', '--model', file, '--framework', 'sklearn', '--out', join(work, 'out.onnx'), '--work', work, '--config', config], { env: { PATH: process.env['PATH'], PYTHONPATH: pythonRoot, HOME: work, TMPDIR: work }, stdio: ['pipe', 'pipe', 'ignore'] });
-        let out = '';
-        child.stdout.on('data', (d: Buffer) => { out += d.toString(); });
-        child.once('close', () => resolve(out));
-      });
+      const child = spawn(environment.python, ['-m', 'potoroo_runtime.convert', '--model', file, '--framework', 'sklearn', '--out', join(work, 'out.onnx'), '--work', work, '--config', config], { env: { PATH: process.env['PATH'], PYTHONPATH: pythonRoot, HOME: work, TMPDIR: work }, stdio: ['pipe', 'pipe', 'ignore'] });
+      let out = '';
+      child.stdout.on('data', (d: Buffer) => { out += d.toString(); });
+      child.once('close', () => resolve(out));
     });
     server.close();
     expect(JSON.parse(done)).toMatchObject({ ok: false });
