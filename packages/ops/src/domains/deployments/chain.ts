@@ -59,7 +59,7 @@ function givesTheSame(at: number, main: Link, other: Link): void {
  * Whether validations fit the inputs and outputs of the pipeline, as far as those are known.
  * @throws pipeline_invalid naming the part of the expression
  */
-export function checkValidations(steps: readonly Step[], linkOf: LinkOf): void {
+function checkValidations(steps: readonly Step[], linkOf: LinkOf): void {
   const running = steps.filter((step) => step.type !== 'validations');
   const ends = [running[0], running.at(-1)].map((step) => step && modelsOfStep(step)[0]);
   const [inputs, outputs] = [ends[0] && linkOf(ends[0]).inputs, ends[1] && linkOf(ends[1]).outputs];

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { checkName, checkSteps, modelsOf, PotorooError, StepSchema, StepsSchema, validationsOf, type Step } from '@potoroo/contract';
+import { checkName, checkSteps, modelsOf, PotorooError, StepSchema, StepsSchema, type Step } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { isForeignKeyViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { notFound, type Access } from '../access.ts';
-import { checkValidations, linkOf, type Link } from '../deployments/chain.ts';
+import { checkChain, linkOf, type Link } from '../deployments/chain.ts';
 import type { Actor, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { PipelineStore, type NewPipelineVersion } from './pipelines.store.ts';
 
@@ -96,14 +96,14 @@ export class PipelineService implements Pipelines {
       const why = model.status === 'error' ? `cannot be used: ${model.reason?.message ?? 'it did not load.'}` : 'is still being loaded; wait until its status is ready.';
       throw new PotorooError('model_not_ready', `Version ${model.version} of model ${model.name} ${why}`);
     }
-    if (validationsOf(steps).length > 0) await this.#checkValidations(actor, steps, models);
+    if (steps.some((step) => step.type !== 'model')) await this.#checkFit(actor, steps, models);
     return { version: randomUUID(), steps, modelVersionIds: models.map((m) => m.id), createdBy: actor.id, createdAt: this.#clock() };
   }
 
-  /** Refused now, if it can be told now; deploying checks it again, with the configs of then. */
-  async #checkValidations(actor: Actor, steps: Step[], models: readonly ModelVersion[]): Promise<void> {
+  /** Experiments and validations are refused when they are added, where it can be told then; deploying checks all steps, with the configs of then. */
+  async #checkFit(actor: Actor, steps: Step[], models: readonly ModelVersion[]): Promise<void> {
     const links = await Promise.all(models.map(async (m) => linkOf(m.name, m, await this.#models.config(actor, m.id), m.environment !== null)));
-    checkValidations(steps, (ref) => links[models.findIndex((m) => m.name === ref.name && m.version === ref.version)] as Link);
+    checkChain(steps, (ref) => links[models.findIndex((m) => m.name === ref.name && m.version === ref.version)] as Link);
   }
 }
 
