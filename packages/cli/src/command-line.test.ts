@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -220,4 +220,9 @@ describe('progress', () => {
     progress(silent.output, 'x', 'bytes').update(1, 1);
     expect(silent.lines).toEqual([]);
   });
+});
+
+test('a reader that stops early is no fault', () => {
+  const { stderr } = spawnSync('bash', ['-c', `"${process.execPath}" "${launcher}" --help | head -n 1 >/dev/null`], { encoding: 'utf8' });
+  expect(stderr).toBe('');
 });
