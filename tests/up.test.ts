@@ -113,6 +113,19 @@ describe('potoroo up --example', () => {
     await expect.poll(() => leftBehind(dataDir), { timeout: 30_000 }).toEqual([]);
   });
 
+  it('stops when npm, which started it through a shell, is ended', { timeout: 120_000 }, async () => {
+    const dataDir = join(folder.path, 'npm');
+    const shell = spawn('sh', ['-c', '"$0" "$1" up; true', process.execPath, join(root, 'packages/cli/dist/main.js')], { env: { ...process.env, npm_lifecycle_event: 'start', POTOROO_PORT: '0', POTOROO_DATA_DIR: dataDir } });
+    started.push(shell);
+    let text = '';
+    shell.stdout.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+    await expect.poll(() => text, { timeout: 60_000 }).toContain('Ctrl-C stops it');
+    const url = /runs at (http:\S+)/.exec(text)?.[1] ?? '';
+    shell.kill('SIGTERM');
+    const gone = () => fetch(`${url}/healthz`).then(() => false, () => true);
+    await expect.poll(gone, { timeout: 30_000 }).toBe(true);
+  });
+
   it('with --json prints one JSON document', { timeout: 120_000 }, async () => {
     const child = spawn(process.execPath, [join(root, 'packages/cli/dist/main.js'), 'up', '--json'], { env: { ...process.env, POTOROO_PORT: '0', POTOROO_DATA_DIR: join(folder.path, 'json') }, stdio: ['ignore', 'pipe', 'ignore'] });
     let text = '';

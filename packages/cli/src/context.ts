@@ -17,14 +17,17 @@ export class Context {
   readonly saved: SavedCredentials;
   /** Aborts on Ctrl-C. */
   readonly signal: AbortSignal;
+  /** What Ctrl-C does. */
+  readonly interrupt: () => void;
   readonly #options: GlobalOptions;
   #client: Potoroo | undefined;
 
-  constructor(env: NodeJS.ProcessEnv, options: GlobalOptions, output: Output, signal: AbortSignal) {
+  constructor(env: NodeJS.ProcessEnv, options: GlobalOptions, output: Output, interrupt: AbortController) {
     this.env = env;
     this.#options = options;
     this.output = output;
-    this.signal = signal;
+    this.signal = interrupt.signal;
+    this.interrupt = () => interrupt.abort(new Error('interrupted'));
     this.saved = new SavedCredentials(env);
   }
 

@@ -15,7 +15,7 @@ export async function run(args: readonly string[], env: NodeJS.ProcessEnv): Prom
   const contextOf = (command: Command): Context => {
     const options = command.optsWithGlobals<GlobalOptions>();
     json = options.json === true;
-    return new Context(env, options, processOutput(json), interrupt.signal);
+    return new Context(env, options, processOutput(json), interrupt);
   };
   try {
     await makeProgram(contextOf).parseAsync(args, { from: 'user' });

@@ -54,7 +54,8 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
     .action(action(contextOf, async (context, name: string, options: DeployOptions) => {
       const found = options.model !== undefined ? await (await context.workspace()).buildPipeline(name, { signal: context.signal }) : await findPipeline(context, name);
       if (options.model !== undefined) await setSteps(context, found, options.model);
-      const config = configOf(options);
+      const before = found.info.deploymentId === null ? undefined : (await found.deployment({ signal: context.signal })).info.config;
+      const config = configOf(options, before);
       const deployment = await found.deploy({ signal: context.signal, ...(config === undefined ? {} : { config }) });
       const status = options.wait ? await follow(context, deployment, options.timeout) : await deployment.status({ signal: context.signal });
       show(context.output, { deployment: deployment.info, status }, () => `Pipeline ${name} is ${status.state}: ${status.readyReplicas} of ${status.wantedReplicas} replicas ready.${options.wait ? `\nTry it: potoroo pipeline infer ${name} <rows.json>` : ''}`);
@@ -84,13 +85,16 @@ async function setSteps(context: Context, pipeline: Pipeline, models: readonly s
   for (const reference of models) pipeline.addModelStep(await findModelVersion(context, reference));
 }
 
-function configOf(options: DeployOptions): DeploymentConfig | undefined {
+/** The options over what was deployed before; nothing when there are none, so that everything stays. */
+function configOf(options: DeployOptions, before: DeploymentConfig = {}): DeploymentConfig | undefined {
   if (options.replicas === undefined && options.cpus === undefined && options.memory === undefined) return undefined;
   const builder = new DeploymentConfigBuilder();
   if (options.replicas !== undefined) builder.replicaCount(options.replicas);
   if (options.cpus !== undefined) builder.cpus(options.cpus);
   if (options.memory !== undefined) builder.memory(options.memory);
-  return builder.build();
+  const { engine } = builder.build();
+  const limits = { ...before.engine?.resources?.limits, ...engine?.resources?.limits };
+  return { ...before, engine: { ...before.engine, ...engine, ...(Object.keys(limits).length === 0 ? {} : { resources: { limits, requests: limits } }) } };
 }
 
 /** Shows the roll-out until it runs. */

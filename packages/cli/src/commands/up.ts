@@ -25,6 +25,7 @@ export function addUp(program: Command, contextOf: ContextOf): void {
         process.once('SIGINT', () => ops.kill());
       };
       context.signal.addEventListener('abort', stop, { once: true });
+      const watch = watchNpm(context);
       try {
         if (context.signal.aborted) stop();
         else await announce(context, ops, options.example === true);
@@ -32,11 +33,19 @@ export function addUp(program: Command, contextOf: ContextOf): void {
         if (!context.signal.aborted) throw new PotorooError('internal', `The server stopped on its own with exit code ${code}; its last lines are above.`);
         context.output.err('Stopped. The next start brings back what was running.');
       } finally {
+        clearInterval(watch);
         ops.stop();
         await ops.exited;
       }
     }));
   example(up, 'potoroo up --example', 'POTOROO_PORT=9090 POTOROO_DATA_DIR=/srv/potoroo potoroo up');
+}
+
+/** Under `npm start`, a signal that ends npm does not reach this process: stop when its parent is gone. */
+function watchNpm({ env, interrupt }: Context): NodeJS.Timeout | undefined {
+  if (env['npm_lifecycle_event'] === undefined) return undefined;
+  const parent = process.ppid;
+  return setInterval(() => { if (process.ppid !== parent) interrupt(); }, 500).unref();
 }
 
 async function announce(context: Context, ops: Ops, withExample: boolean): Promise<void> {
