@@ -119,7 +119,7 @@ describe('what a model does wrong on a request', () => {
 
   it('works on as many requests at once as its concurrency says', async () => {
     const runtime = await step('import threading\nbarrier = threading.Barrier(3, timeout=20)\nfirst = True\ndef wallaroo_json(data: pd.DataFrame):\n    if data["x"][0] > 1:\n        barrier.wait()\n    return pd.DataFrame({"y": data["x"]})', { python: { concurrency: 3 } });
-    expect(runtime.slots).toBe(3);
+    expect(runtime.slots).toBeGreaterThanOrEqual(3);
     const answers = await Promise.all([2, 3, 4].map((v) => runtime.run(floats(v))));
     expect(answers.map((a) => numbers(a)[0])).toEqual([2, 3, 4]);
   });

@@ -20,7 +20,6 @@ const longestPauseMs = 30_000;
  * `model_process_lost`, and those after them wait for its successor.
  */
 class PythonRuntime implements Runtime {
-  readonly slots: number;
   readonly #options: PythonModelOptions;
   /** The model's own names of its inputs. */
   readonly #names: readonly string[];
@@ -30,12 +29,19 @@ class PythonRuntime implements Runtime {
 
   constructor(options: PythonModelOptions, first: PythonProcess) {
     this.#options = options;
-    this.slots = options.python.concurrency ?? 1;
     this.#process = Promise.resolve(first);
     const { inputs, outputs, warmUpMs, notes } = first.ready;
     this.#names = (inputs ?? []).map((field) => field.name);
     this.#description = { inputs: renamed(inputs ?? [], options.tensorFields), outputs: outputs ?? [], warmUpMs, mergeable: false, notes };
     this.#watch(first);
+  }
+
+  /**
+   * One more than it works on at once, so that the next request lies ready in its socket; but not where requests that wait are
+   * merged into one run, which gains more.
+   */
+  get slots(): number {
+    return (this.#options.python.concurrency ?? 1) + (this.#description.mergeable ? 0 : 1);
   }
 
   describe(): Description {
