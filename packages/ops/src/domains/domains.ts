@@ -118,7 +118,7 @@ export interface UploadInput {
 export interface Models {
   /**
    * Stores the file, then loads it once in a child process. Resolves when that is decided or patience ends, whichever
-   * comes first: look at `status`. Uploading bytes that are the model's newest version already gives that version back.
+   * comes first: look at `status`. Uploading an ONNX file that is the model's newest version already gives that version back.
    */
   upload(actor: Actor, input: UploadInput): Promise<ModelVersion>;
   /** Models of a workspace (or all that the actor may see), each with its versions, newest first. */

@@ -75,7 +75,8 @@ export class ModelService implements Models {
       { sha256: blob.sha256, size: blob.size, fileName, framework, runtime: 'onnx', arch, accel, visibility, conversion: json(conversion), createdAt: this.#options.clock(), createdBy: actor.id },
       Object.keys(schemas).length === 0 ? undefined : schemas,
       // What failed once may have failed for want of time or memory: the same bytes get another try.
-      (newest) => newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
+      // What Python loads depends on more than its bytes: schemas, requirements.
+      (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
     );
     if (version.status === 'ready') return version;
     const answered = new AbortController();
