@@ -57,6 +57,9 @@ export const AccessListSchema = Type.Object({
   issuer: Type.String(),
   jwks: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
   subjects: Type.Array(Type.String(), { description: 'User ids: members of the workspace and administrators.' }),
+  external: Type.Optional(Type.Object({
+    issuer: Type.String(), clientId: Type.String(), jwks: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
+  }, { description: 'Another issuer whose tokens are taken as well, when they were made for this client of it.' })),
 });
 export type AccessList = Static<typeof AccessListSchema>;
 

@@ -11,6 +11,7 @@ import { ConnectionService } from './domains/connections/connections.service.ts'
 import { DeploymentService } from './domains/deployments/deployments.service.ts';
 import type { Domains } from './domains/domains.ts';
 import { DeviceService } from './domains/identity/device.service.ts';
+import { ExternalIssuer } from './domains/identity/external.ts';
 import { IdentityService } from './domains/identity/identity.service.ts';
 import { PersonalTokenService } from './domains/identity/personal-tokens.service.ts';
 import { openLogs } from './domains/logs/logs.service.ts';
@@ -62,6 +63,7 @@ export interface Ops {
 
 const engineProgram = (name: string): string => fileURLToPath(new URL(`../../engine/dist/${name}`, import.meta.url));
 const sweepMs = 3_600_000;
+const keysMs = 300_000;
 
 /** Puts the control plane together: storage, domains, host, protocols. Nothing runs before `listen`. */
 export async function createOps(settings: Settings, options: OpsOptions = {}): Promise<Ops> {
@@ -80,7 +82,10 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
 
     const users = new UserService(db, access, clock);
     const personalTokens = new PersonalTokenService(db, clock);
-    const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock });
+    const external = settings.oidcIssuer === undefined ? undefined : new ExternalIssuer({
+      issuer: settings.oidcIssuer, clientId: settings.oidcClientId, emailClaim: settings.oidcEmailClaim, roleClaim: settings.oidcRoleClaim, adminRole: settings.oidcAdminRole, clock, onKeys: () => access.changed(),
+    });
+    const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed() });
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python });
     opened.push(() => environments.close());
@@ -94,7 +99,12 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const connections = new ConnectionService(db, access, openSecrets(settings.dataDir, settings.secretKey), clock);
     const logs = await openLogs({ db, pipelines, folder: join(settings.dataDir, 'logs'), clock, onError });
     opened.push(() => logs.close());
-    const accessList = async (workspaceId: number): Promise<AccessList> => ({ issuer: identity.issuer(), jwks: await identity.jwks(), subjects: await access.subjects(workspaceId) });
+    // An issuer that does not answer keeps nobody else out.
+    const outside = () => external?.offline().catch((error: unknown) => { onError(error, { doing: 'reading the keys of the OpenID issuer' }); return undefined; });
+    const accessList = async (workspaceId: number): Promise<AccessList> => {
+      const others = await outside();
+      return { issuer: identity.issuer(), jwks: await identity.jwks(), subjects: await access.subjects(workspaceId), ...(others && { external: others }) };
+    };
     let address: string | null = null;
     const host = await openProcessHost({
       dataDir: settings.dataDir, address: settings.host, engineMain: engine.main, clock, drainMs: settings.drainTimeout * 1000,
@@ -125,7 +135,9 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     await ensureAdministrator(users, settings);
 
     const sweep = setInterval(() => { models.sweep().catch((error: unknown) => onError(error, { doing: 'removing unused files' })); }, sweepMs).unref();
-    opened.push(() => clearInterval(sweep));
+    // Engines verify offline: new keys of the issuer have to reach them before the first token does.
+    const renew = setInterval(() => { void outside(); }, keysMs).unref();
+    opened.push(() => clearInterval(sweep), () => clearInterval(renew));
 
     return {
       domains, log, routes,

@@ -25,6 +25,11 @@ export const SettingsSchema = Type.Object({
   modelLoads: setting('POTOROO_MODEL_LOADS', Type.Integer({ default: 2, minimum: 1, maximum: 64, description: 'Uploaded models that are test-loaded at the same time.' })),
   accessTokenLifetime: setting('POTOROO_ACCESS_TOKEN_LIFETIME', Type.Integer({ default: 900, minimum: 30, maximum: 86_400, description: 'Seconds that an access token is valid; clients renew it on their own.' })),
   refreshTokenLifetime: setting('POTOROO_REFRESH_TOKEN_LIFETIME', Type.Integer({ default: 604_800, minimum: 60, maximum: 31_536_000, description: 'Seconds after which an unused sign-in ends.' })),
+  oidcIssuer: setting('POTOROO_OIDC_ISSUER', Type.Optional(Type.String({ pattern: '^https?://[^\\s/]+(/[^\\s]*)?$', description: 'An OpenID issuer whose access tokens are taken as well, such as `https://login.example.com/realms/ml`. Its users are created here when they first come.' }))),
+  oidcClientId: setting('POTOROO_OIDC_CLIENT_ID', Type.String({ default: 'potoroo', minLength: 1, maxLength: 256, description: 'Client that tokens of that issuer have to be made for (`azp` or `aud`).' })),
+  oidcEmailClaim: setting('POTOROO_OIDC_EMAIL_CLAIM', Type.String({ default: 'email', minLength: 1, description: 'Claim with the e-mail of the user.' })),
+  oidcRoleClaim: setting('POTOROO_OIDC_ROLE_CLAIM', Type.String({ default: 'realm_access.roles', minLength: 1, description: 'Claim with the roles of the user.' })),
+  oidcAdminRole: setting('POTOROO_OIDC_ADMIN_ROLE', Type.String({ default: 'potoroo-admin', minLength: 1, description: 'Who has this role there is an administrator here.' })),
   metricsToken: setting('POTOROO_METRICS_TOKEN', Type.Optional(Type.String({ pattern: '^[\\w.~+/-]{16,1024}=*$', description: 'Bearer token with which a Prometheus server may read `/metrics`; without it, signed-in users may.' }))),
   inferenceTimeout: setting('POTOROO_INFERENCE_TIMEOUT', Type.Integer({ default: 60, minimum: 1, maximum: 3600, description: 'Seconds an inference through ops may take when the request does not say.' })),
   drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),
@@ -68,6 +73,6 @@ function ruleOf(schema: TSchema & { env: string }): string {
   if (schema['minimum'] !== undefined) return `use a whole number from ${schema['minimum']}${schema['maximum'] === undefined ? '' : ` to ${schema['maximum']}`}.`;
   if (schema['anyOf'] !== undefined) return `use one of ${(schema['anyOf'] as { const: string }[]).map((o) => o.const).join(', ')}.`;
   if (schema['minLength'] !== undefined && schema['maxLength'] !== undefined) return `use ${schema['minLength']} to ${schema['maxLength']} characters.`;
-  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', POTOROO_SECRET_KEY: 'use 32 random bytes in base64, such as `openssl rand -base64 32` prints.', POTOROO_METRICS_TOKEN: 'use 16 or more letters, digits and ._~+/-.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.' };
+  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', POTOROO_SECRET_KEY: 'use 32 random bytes in base64, such as `openssl rand -base64 32` prints.', POTOROO_METRICS_TOKEN: 'use 16 or more letters, digits and ._~+/-.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.', POTOROO_OIDC_ISSUER: 'use an address such as https://login.example.com/realms/ml.' };
   return shapes[schema.env] ?? 'use a text that is not empty.';
 }

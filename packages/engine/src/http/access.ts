@@ -1,5 +1,5 @@
 import { PotorooError, type AccessList } from '@potoroo/contract';
-import type { JWTVerifyGetKey } from 'jose';
+import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 
 /** Bearer tokens that were good: at most this many are remembered, each until it expires. */
 const remembered = 10_000;
@@ -11,7 +11,8 @@ const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
  */
 export class Access {
   #list: AccessList | undefined;
-  #keys: JWTVerifyGetKey | undefined;
+  /** By issuer. */
+  #keys = new Map<string, JWTVerifyGetKey>();
   #subjects = new Set<string>();
   readonly #good = new Map<string, number>();
   readonly #clock: () => number;
@@ -23,7 +24,7 @@ export class Access {
 
   replace(list: AccessList | undefined): void {
     this.#list = list;
-    this.#keys = undefined;
+    this.#keys.clear();
     this.#subjects = new Set(list?.subjects);
     this.#good.clear();
   }
@@ -42,10 +43,13 @@ export class Access {
     if (list === undefined) return;
     const token = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+) *$/i.exec(authorization ?? '')?.[1];
     if (authorization === undefined || token === undefined) throw new PotorooError('unauthenticated', 'The request needs a bearer token. Send Authorization: Bearer <access token>.');
-    const { createLocalJWKSet, jwtVerify, errors } = await import('jose');
-    this.#keys ??= createLocalJWKSet(list.jwks as unknown as Parameters<typeof createLocalJWKSet>[0]);
+    const { createLocalJWKSet, decodeJwt, jwtVerify, errors } = await import('jose');
+    // Each issuer is verified with its own keys alone.
+    const from = list.external !== undefined && issuerOf(decodeJwt, token) === list.external.issuer ? list.external : list;
+    const keys = this.#keys.get(from.issuer) ?? createLocalJWKSet(from.jwks as unknown as Parameters<typeof createLocalJWKSet>[0]);
+    this.#keys.set(from.issuer, keys);
     const now = this.#clock();
-    const { payload } = await jwtVerify(token, this.#keys, { issuer: list.issuer, algorithms, requiredClaims: ['exp', 'sub'], currentDate: new Date(now) }).catch((error: unknown) => {
+    const { payload } = await jwtVerify(token, keys, { issuer: from.issuer, algorithms, requiredClaims: ['exp', 'sub'], currentDate: new Date(now) }).catch((error: unknown) => {
       const why = error instanceof errors.JWTExpired ? 'has expired. Sign in again'
         : error instanceof errors.JWTClaimValidationFailed && error.claim === 'iss' ? `is not from ${list.issuer}. Use a token of this server`
         : error instanceof errors.JWKSNoMatchingKey ? 'is signed with a key that is not known here. Sign in again'
@@ -53,8 +57,22 @@ export class Access {
       throw new PotorooError('unauthenticated', `The bearer token ${why}.`);
     });
     if (list !== this.#list) return this.verify(authorization); // replaced meanwhile
+    if (from === list.external && !madeFor(payload, list.external.clientId)) throw new PotorooError('unauthenticated', `The bearer token was not made for the client ${list.external.clientId}. Sign in through that.`);
     if (!this.#subjects.has(payload.sub ?? '')) throw new PotorooError('forbidden', `User ${payload.sub} has no access to this deployment. Ask for membership of its workspace.`);
     if (this.#good.size >= remembered) this.#good.delete(this.#good.keys().next().value as string);
     this.#good.set(authorization, (payload.exp ?? 0) * 1000);
   }
+}
+
+function issuerOf(decodeJwt: (token: string) => JWTPayload, token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss;
+  } catch {
+    return undefined; // what is wrong with it, verifying tells
+  }
+}
+
+/** An access token of another issuer that this client asked for, not one of some other program or one that only names its user. */
+function madeFor(claims: JWTPayload, clientId: string): boolean {
+  return (claims['azp'] === clientId || [claims.aud].flat().includes(clientId)) && (claims['typ'] === undefined || claims['typ'] === 'Bearer');
 }

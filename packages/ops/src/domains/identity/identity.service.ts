@@ -1,13 +1,15 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { calculateJwkThumbprint, decodeProtectedHeader, errors, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
+import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, errors, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
 import { PotorooError } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
+import { isUniqueViolation } from '../../storage/errors.ts';
 import { json, parsed } from '../../storage/values.ts';
-import type { Actor, Identity, Tokens } from '../domains.ts';
+import type { Actor, Identity, Role, Tokens } from '../domains.ts';
 import { nobodysHash, passwordMatches } from '../users/passwords.ts';
 import { UserStore, type UserRow } from '../users/users.store.ts';
 import { Attempts } from './attempts.ts';
+import type { ExternalIssuer } from './external.ts';
 import { IdentityStore } from './identity.store.ts';
 import { personalTokenPrefix, type PersonalTokenService } from './personal-tokens.service.ts';
 
@@ -18,11 +20,17 @@ export interface IdentityOptions {
   /** Seconds. */
   readonly refreshTokenLifetime: number;
   readonly clock: () => number;
+  /** Another issuer whose tokens are taken as well as those of this one. */
+  readonly external?: ExternalIssuer | undefined;
+  /** Called when somebody became an administrator, or is none any more, by what the other issuer says. */
+  readonly onRole?: (() => void) | undefined;
 }
 
 interface Key { readonly kid: string; readonly publicJwk: JWK; readonly sign: CryptoKey; readonly verify: CryptoKey }
 
 const algorithm = 'ES256';
+/** In the place of the hash of somebody who signs in elsewhere: no password has it. */
+const externalHash = 'external';
 const audience = 'potoroo';
 const engineAudience = 'potoroo-engine';
 /** A refresh token may be used again this shortly after, for a client whose answer was lost on the way. */
@@ -53,7 +61,7 @@ export class IdentityService implements Identity {
   async authenticate(username: string, password: string, address: string): Promise<string> {
     this.#attempts.check(username, address);
     const user = await this.#users.byLogin(username);
-    const right = await passwordMatches(password.slice(0, 1024), user?.passwordHash ?? nobodysHash);
+    const right = await passwordMatches(password.slice(0, 1024), user === undefined || user.passwordHash === externalHash ? nobodysHash : user.passwordHash);
     if (user === undefined || !right || user.enabled !== 1) {
       this.#attempts.failed(username, address);
       throw new PotorooError('invalid_credentials', 'The username or password is wrong, or the user is disabled.');
@@ -97,11 +105,43 @@ export class IdentityService implements Identity {
   }
 
   async actorOf(accessToken: string): Promise<Actor> {
+    const { external } = this.#options;
+    if (external !== undefined && issuerOf(accessToken) === external.issuer) return this.#externalActor(external, accessToken);
     const personal = accessToken.startsWith(personalTokenPrefix);
     const claims = personal ? { sub: await this.#personal.userOf(accessToken), personal } : await this.#verify(accessToken, audience);
     const user = await this.#users.byUuid(claims.sub);
     if (user === undefined || user.enabled !== 1) throw new PotorooError('unauthenticated', 'The user of this token does not exist or is disabled.');
     return { id: user.uuid, email: user.email, role: user.role, ...(claims.personal && { personalToken: true }) };
+  }
+
+  /** Who comes from the other issuer for the first time becomes a user here; later their e-mail and role follow it. */
+  async #externalActor(external: ExternalIssuer, accessToken: string): Promise<Actor> {
+    const { id, email, role } = await external.userOf(accessToken);
+    const taken = new PotorooError('unauthenticated', `The user of this token cannot be let in: another user has the e-mail ${email} here.`);
+    const user = (await this.#users.byUuid(id)) ?? (await this.#newcomer(id, email, role, taken));
+    // A subject there that is somebody's id here is not that somebody.
+    if (user.passwordHash !== externalHash) throw taken;
+    if (user.enabled !== 1) throw new PotorooError('unauthenticated', 'The user of this token does not exist or is disabled.');
+    if (user.email !== email || user.role !== role) {
+      if (!(await this.#users.follow(id, { email, role }))) throw taken;
+      if (user.role !== role) this.#options.onRole?.();
+    }
+    return { id, email, role };
+  }
+
+  async #newcomer(id: string, email: string, role: Role, taken: PotorooError): Promise<UserRow> {
+    if ((await this.#users.byLogin(email)) !== undefined) throw taken;
+    try {
+      const user = await this.#users.insert({ uuid: id, email, username: email, role, enabled: 1, passwordHash: externalHash, createdAt: this.#options.clock() });
+      if (role === 'admin') this.#options.onRole?.();
+      return user;
+    } catch (error) {
+      if (!isUniqueViolation(error)) throw error;
+      // By another request at the same time, or the e-mail is taken after all.
+      const user = await this.#users.byUuid(id);
+      if (user === undefined) throw taken;
+      return user;
+    }
   }
 
   async jwks(): Promise<{ keys: Record<string, unknown>[] }> {
@@ -183,6 +223,14 @@ export class IdentityService implements Identity {
       const [sign, verify] = await Promise.all([importJWK(parsed<JWK>(row.privateJwk), algorithm), importJWK(publicJwk, algorithm)]) as [CryptoKey, CryptoKey];
       return { kid: row.kid, publicJwk, sign, verify };
     }));
+  }
+}
+
+function issuerOf(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Generated, Kysely, Selectable } from 'kysely';
 import type { Database } from '../../storage/database.ts';
+import { isUniqueViolation } from '../../storage/errors.ts';
 import type { PageWindow } from '../../storage/paging.ts';
 import { date, flag, type Flag, type Time } from '../../storage/values.ts';
 import type { Role, User } from '../domains.ts';
@@ -45,6 +46,17 @@ export class UserStore {
 
   async setEnabled(uuid: string, enabled: boolean): Promise<void> {
     await this.#db.updateTable('users').set({ enabled: flag(enabled) }).where('uuid', '=', uuid).execute();
+  }
+
+  /** Whether the e-mail was free. */
+  async follow(uuid: string, { email, role }: { email: string; role: Role }): Promise<boolean> {
+    try {
+      await this.#db.updateTable('users').set({ email, username: email, role }).where('uuid', '=', uuid).execute();
+      return true;
+    } catch (error) {
+      if (isUniqueViolation(error)) return false;
+      throw error;
+    }
   }
 
   async enabledAdmins(): Promise<number> {
