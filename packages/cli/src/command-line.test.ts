@@ -222,7 +222,7 @@ describe('progress', () => {
   });
 });
 
-test('a reader that stops early is no fault', () => {
+it('a reader that stops early is no fault', () => {
   const { stderr } = spawnSync('bash', ['-c', `"${process.execPath}" "${launcher}" --help | head -n 1 >/dev/null`], { encoding: 'utf8' });
   expect(stderr).toBe('');
 });
