@@ -24,7 +24,7 @@ export interface Case {
 }
 
 export async function environmentOf(framework: string, requirements: readonly string[]): Promise<Environment> {
-  return environments.ensure(await environments.plan({ framework, requirements, pythonVersion: '3.11' }));
+  return environments.ensure(await environments.plan({ framework, requirements, pythonVersion: process.env['POTOROO_TEST_PYTHON'] ?? '3.11' }));
 }
 
 export function temporary(): { folder: string; remove(): void } {
