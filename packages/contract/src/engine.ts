@@ -72,8 +72,7 @@ export interface ShipAnswer {
 }
 
 /**
- * What challengers said of the rows of a partition is a partition of its own: row for row, at the same offsets. No model's, pipeline's or
- * engine's name has a dot.
+ * What challengers said of the rows of a partition is a partition of its own: row for row, at the same offsets.
  */
 export const shadowPartition = (partition: string): string => `${partition}.shadow`;
 /** Where an engine keeps it, below its spool folder. */

@@ -47,7 +47,7 @@ export const ValidationsStepSchema = Type.Object({
   type: Type.Literal('validations'),
   validations: Type.Array(Type.Object({
     name: Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,127}$', description: 'Of the column `anomaly.<name>`. `count` is ignored: that column counts the anomalies.' }),
-    expression: Type.Union([Type.String({ maxLength: 1_000_000 }), Type.Object({})], { description: 'A polars expression over `in.<input>` and `out.<output>`, in the JSON that polars writes.' }),
+    expression: Type.Union([Type.String({ maxLength: 1_000_000 }), Type.Object({}, { additionalProperties: true })], { description: 'A polars expression over `in.<input>` and `out.<output>`, in the JSON that polars writes.' }),
   }), { maxItems: 100 }),
 });
 
@@ -114,8 +114,8 @@ export function checkSteps(steps: readonly Step[]): void {
   if (twice !== undefined) refuse('validations', `there are two of the name '${twice}'. Give each a name of its own.`);
   if (names.length > 100) refuse('validations', `there are ${names.length}; a pipeline has at most 100.`);
   if (steps.length > 0 && steps.every((step) => step.type === 'validations')) refuse('steps', 'there are only validations. Add a step that runs a model.');
-  const shadows = steps.flatMap((step) => (step.type === 'shadow' ? step.challengers : []));
-  if (challengerNames(steps).length < shadows.length) refuse('challengers', 'one model version is a challenger twice. Name each version once.');
+  const challengers = steps.flatMap((step) => (step.type === 'shadow' ? step.challengers.map((c) => `${c.model.name}/${c.model.version}`) : []));
+  if (new Set(challengers).size < challengers.length) refuse('challengers', 'one model version is a challenger twice. Name each version once.');
 }
 
 /** How one model version is run; the guide's `model.configure(...)`. */

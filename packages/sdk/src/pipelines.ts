@@ -55,6 +55,17 @@ export class Pipeline {
     return this;
   }
 
+  /** Any kind of step: a split, a shadow deploy, validations. */
+  addStep(step: Step): this {
+    this.#steps.push(step);
+    return this;
+  }
+
+  replaceStep(index: number, step: Step): this {
+    this.#steps[this.#index(index)] = step;
+    return this;
+  }
+
   removeStep(index: number): this {
     this.#steps.splice(this.#index(index), 1);
     return this;

@@ -144,7 +144,7 @@ export class Service {
         work.answer({ ...share, run: { ...share.run, byName, selected: new Map() } });
       } };
     });
-    shadows.offer({ firstRow: this.#shadowSpool === undefined ? undefined : firstRow, rows: share0(shares), bytes: works.reduce((n, w) => n + w.bytes, 0), requests, inputs });
+    shadows.offer({ firstRow: this.#shadowSpool === undefined ? undefined : firstRow, rows: shares.reduce((n, share) => n + share.rows, 0), bytes: works.reduce((n, w) => n + w.bytes, 0), requests, inputs });
   }
 
   /** Rows of the shadow spool have the offsets of the rows they belong to: those that no challenger saw are null there. */
@@ -153,7 +153,7 @@ export class Service {
     if (spool === undefined || this.shadows === undefined) return;
     for (let behind = firstRow - spool.stats().rows; behind > 0; behind -= fillRows) {
       const rows = Math.min(behind, fillRows);
-      const [{ timeMs = 0 } = {}] = group.requests;
+      const timeMs = group.requests[0]?.timeMs ?? 0;
       spool.append({ rows, columns: this.shadows.nulls(rows), requests: [{ rows, timeMs, requestId: '', elapsedNs: [] }], lastModel: group.lastModel });
     }
     spool.append(group);
@@ -162,4 +162,3 @@ export class Service {
 
 /** Null rows are filled in so many at a time. */
 const fillRows = 65_536;
-const share0 = (shares: readonly Share[]): number => shares[0]?.run.rows ?? 0;

@@ -138,27 +138,30 @@ export class Shadows {
     const place = new Int32Array(task.rows).fill(-1);
     const outputs: Batch[] = [];
     let at = 0;
+    let failed = 0;
+    let late = false;
+    // One bad request must not fail its neighbours: what failed together is tried again, each request alone.
+    let together = parts.length === 1 && task.requests.length > 1;
     const all = (async () => {
-      const pending = [...parts];
-      for (let part = pending.shift(); part !== undefined; part = pending.shift()) {
+      for (let part = parts.shift(); part !== undefined && !late; part = parts.shift()) {
         const answer = await this.#rowsFrom(challenger, input, part);
+        if (late) return;
         if (answer !== undefined) {
           outputs.push(answer);
           for (const row of part) place[row] = at++;
           counts.done += part.length;
-        } else if (part.length > 1 && parts.length === 1 && task.requests.length > 1) {
-          // One bad request must not fail its neighbours.
-          pending.push(...partsOf({ ...challenger, mergeable: () => false }, task.requests));
-          parts.length = 0;
-        } else counts.failed += part.length;
+        } else if (together) {
+          together = false;
+          parts.push(...partsOf(challenger, task.requests, true));
+        } else failed += part.length;
       }
     })().finally(() => this.#busy.delete(challenger));
     let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), this.#options.limitMs ?? 10_000); });
-    const end = await Promise.race([all, limit]);
+    const limit = new Promise((resolve) => { timer = setTimeout(resolve, this.#options.limitMs ?? 10_000, undefined); }).then(() => { late = true; });
+    await Promise.race([all, limit]);
     clearTimeout(timer);
-    if (end === 'late' || outputs.length === 0) return undefined;
-    return joined(challenger, outputs, place);
+    counts.failed += late ? rows - at : failed; // what it may still say is nobody's any more
+    return outputs.length === 0 || late ? undefined : joined(challenger, outputs, place);
   }
 
   async #rowsFrom(challenger: Challenger, input: Batch, part: Int32Array): Promise<Batch | undefined> {
@@ -190,8 +193,8 @@ function joined(challenger: Challenger, outputs: readonly Batch[], place: Int32A
 }
 
 /** Rows of the requests that a challenger is to see, in as many runs as it needs. A request that waits for it is always among them. */
-function partsOf(challenger: Challenger, requests: readonly ShadowRequest[]): Int32Array[] {
-  const merge = challenger.mergeable() && !challenger.single;
+function partsOf(challenger: Challenger, requests: readonly ShadowRequest[], apart = false): Int32Array[] {
+  const merge = challenger.mergeable() && !challenger.single && !apart;
   const parts: number[][] = [];
   let from = 0;
   for (const request of requests) {

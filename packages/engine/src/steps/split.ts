@@ -54,7 +54,11 @@ function scatter(batch: Batch, choice: Uint8Array, run: (branch: number, rows: B
   const first = choice[0] as number;
   if (choice.every((c) => c === first)) return run(first, batch);
   const rowsOf = new Map<number, number[]>();
-  choice.forEach((c, row) => { rowsOf.get(c)?.push(row) ?? rowsOf.set(c, [row]); });
+  choice.forEach((c, row) => {
+    const rows = rowsOf.get(c);
+    if (rows === undefined) rowsOf.set(c, [row]);
+    else rows.push(row);
+  });
   const back = new Int32Array(batch.rows);
   let at = 0;
   for (const rows of rowsOf.values()) for (const row of rows) back[row] = at++;

@@ -133,6 +133,29 @@ describe.each(databases)('native API on $name', (database) => {
     expectProblem(await asAnn('PUT', `/workspaces/${workspace.id}/models/m/versions?framework=onnx`, Buffer.alloc(200_000)), 'body_too_large');
   });
 
+  test('steps of every kind are kept as they were sent, and refused by the field that is wrong', async () => {
+    const { body: version } = await asAnn<ApiModelVersion>('PUT', `/workspaces/${workspace.id}/models/tried/versions?framework=onnx`, model);
+    const own = { name: 'tried', version: version.version };
+    const expression = { BinaryExpr: { left: { Column: 'out.label' }, op: 'Eq', right: { Literal: { Int64: 0 } } } };
+    const steps = [
+      { type: 'random-split', hashKey: 'patient', weights: [{ model: own, weight: 0.5 }, { model: own, weight: 2 }] },
+      { type: 'validations', validations: [{ name: 'malignant', expression }, { name: 'as_text', expression: JSON.stringify(expression) }] },
+    ];
+    const made = await asAnn<ApiPipeline>('POST', `/workspaces/${workspace.id}/pipelines`, { name: 'experiment', steps });
+    expect(made.status, made.text).toBe(201);
+    expect(made.body.versions[0]?.steps).toEqual(steps);
+    const others = [[{ type: 'key-split', splitKey: 'clinic', control: own, routes: { 'clinic 7': own } }], [{ type: 'shadow', champion: own, challengers: [{ model: own, fraction: 0.25 }] }]];
+    for (const other of others) expect((await asAnn<{ steps: unknown }>('POST', `/pipelines/${made.body.id}/versions`, { steps: other })).body.steps).toEqual(other);
+    const refused: [object, string][] = [
+      [{ type: 'random-split', weights: [{ model: own, weight: 0 }] }, 'steps[0].weights'],
+      [{ type: 'shadow', champion: own, challengers: [{ model: own }, { model: own }] }, 'challengers'],
+      [{ type: 'validations', validations: [] }, 'steps'],
+    ];
+    for (const [step, field] of refused) expectProblem(await asAnn('POST', `/pipelines/${made.body.id}/versions`, { steps: [step] }), 'pipeline_invalid', field);
+    const unknown = { name: 'v', expression: { BinaryExpr: { left: { Column: 'out.nothing' }, op: 'Eq', right: { Literal: { Int64: 0 } } } } };
+    expectProblem(await asAnn('POST', `/pipelines/${made.body.id}/versions`, { steps: [{ type: 'model', model: own }, { type: 'validations', validations: [unknown] }] }), 'pipeline_invalid', 'Alias(v).BinaryExpr.left.Column');
+  });
+
   test('from a file to answers and back: deploy, follow, infer, log, undeploy', async () => {
     const { body: version } = await asAnn<ApiModelVersion>('PUT', `/workspaces/${workspace.id}/models/cancer/versions?framework=onnx`, model);
     const steps = [{ type: 'model', model: { name: 'cancer', version: version.version } }];
