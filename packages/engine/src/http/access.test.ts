@@ -75,3 +75,28 @@ test('without a list everybody is let in', async () => {
   expect(access.knows(undefined)).toBe(true);
   await access.verify(undefined);
 });
+
+describe('another issuer beside ours', () => {
+  const other = 'https://login.test/realms/ml';
+  let both: AccessList;
+  beforeAll(async () => {
+    both = { ...list, external: { issuer: other, clientId: 'potoroo', jwks: { keys: [{ ...(await exportJWK(foreign.publicKey)), kid: 'k1', alg: 'RS256', use: 'sig' }] } } };
+  });
+  const theirs = async (claims: Record<string, unknown>, from: { iss?: string; key?: CryptoKey } = {}) =>
+    `Bearer ${await new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: 'k1' }).setSubject('alice').setIssuer(from.iss ?? other).setExpirationTime(now / 1000 + 60).sign(from.key ?? foreign.privateKey)}`;
+
+  test.each<[string, Record<string, unknown>]>([['azp', { azp: 'potoroo' }], ['aud', { aud: 'potoroo' }], ['one of aud', { aud: ['account', 'potoroo'], typ: 'Bearer' }]])('is believed about a token made for the client (%s), and ours as before', async (_what, claims) => {
+    const access = new Access(both, () => now);
+    await access.verify(await theirs(claims));
+    await access.verify(await token());
+  });
+
+  test.each<[string, () => Promise<string>, RegExp]>([
+    ['for another client', () => theirs({ azp: 'other', aud: 'account' }), /not made for the client potoroo/],
+    ['that only names its user', () => theirs({ azp: 'potoroo', typ: 'ID' }), /not made for the client potoroo/],
+    ['in our name with its key', () => theirs({ azp: 'potoroo' }, { iss: issuer }), /not valid/],
+    ['in its name with our key', () => theirs({ azp: 'potoroo' }, { key: keys.privateKey }), /not valid/],
+  ])('is not believed about a token %s', async (_what, header, message) => {
+    await expect(new Access(both, () => now).verify(await header())).rejects.toMatchObject({ code: 'unauthenticated', message: expect.stringMatching(message) });
+  });
+});
