@@ -19,7 +19,7 @@ const suites: readonly { script: string; framework: string; requirements: string
   {
     script: 'hugging_face_models.py', framework: 'hugging-face-text-generation', requirements: [],
     runtimes: Object.fromEntries([
-      'feature-extraction', 'image-classification', 'image-segmentation', 'image-to-text', 'object-detection', 'question-answering', 'sentiment-analysis', 'stable-diffusion-text-2-img',
+      'automatic-speech-recognition', 'feature-extraction', 'image-classification', 'image-segmentation', 'image-to-text', 'object-detection', 'question-answering', 'sentiment-analysis', 'stable-diffusion-text-2-img',
       'summarization', 'text-classification', 'text-generation', 'translation', 'zero-shot-classification', 'zero-shot-image-classification', 'zero-shot-object-detection',
     ].map((name) => [name, 'flight'])),
   },

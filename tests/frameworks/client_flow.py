@@ -29,6 +29,10 @@ def differs(given, wanted, tolerance, at):
         assert len(given) == len(wanted), f"{at}: {len(given)} values instead of {len(wanted)}"
         for i, (one, other) in enumerate(zip(given, wanted)):
             differs(one, other, tolerance, f"{at}[{i}]")
+    elif isinstance(wanted, dict):
+        assert set(given) == set(wanted), f"{at}: {sorted(given)} instead of {sorted(wanted)}"
+        for name, one in wanted.items():
+            differs(given[name], one, tolerance, f"{at}.{name}")
     elif isinstance(wanted, float):
         nothing = given is None or math.isnan(given)
         assert (nothing and math.isnan(wanted)) or abs(given - wanted) <= tolerance * max(1, abs(wanted)), f"{at}: {given} instead of {wanted}"
