@@ -18,7 +18,7 @@ export interface InferenceProxyOptions {
 const bufferedBytes = 1024 * 1024;
 const maxPools = 512;
 const maxTimeoutMs = 3_600_000;
-const passedOn = ['content-type', 'accept', 'content-encoding', 'accept-encoding', 'traceparent', 'tracestate', 'request-timeout'] as const;
+const passedOn = ['content-type', 'inference-header-content-length', 'accept', 'content-encoding', 'accept-encoding', 'traceparent', 'tracestate', 'request-timeout'] as const;
 /** Connection matters stay on their own side. */
 const heldBack = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'date', 'server']);
 const unreachable = new Set(['ECONNREFUSED', 'ENOENT', 'UND_ERR_CONNECT_TIMEOUT']);
@@ -45,12 +45,13 @@ export class InferenceProxy {
     const late = AbortSignal.timeout(timeoutMs);
     reply.raw.once('close', () => gone.abort());
     const signal = AbortSignal.any([gone.signal, late]);
-    const body = await readBody(request.raw, maxBytes, signal).catch((error: unknown) => { throw asProblem(error, gone.signal, late, timeoutMs); });
+    const method = request.method as Dispatcher.HttpMethod;
+    const body = method !== 'POST' ? null : await readBody(request.raw, maxBytes, signal).catch((error: unknown) => { throw asProblem(error, gone.signal, late, timeoutMs); });
     for (let attempt = 0; ; attempt += 1) {
       const engine = await deployments.route(actorOf(request), deploymentId, deadline);
       try {
         const answer = await this.#pool(engine.socketPath).request({
-          method: 'POST', path: path + (search(request.url) || defaultQuery), headers: this.#headers(request), body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
+          method, path: path + (search(request.url) || defaultQuery), headers: this.#headers(request), body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
         });
         answer.body.once('close', () => engine.done());
         return passBack(reply, answer);
@@ -58,7 +59,7 @@ export class InferenceProxy {
         engine.done();
         if (unreachable.has(codeOf(error))) this.#forget(engine.socketPath);
         // Nothing of it has been sent, so that sending it to another engine cannot run it twice.
-        if (Buffer.isBuffer(body) && unreachable.has(codeOf(error)) && attempt < 3 && !signal.aborted) continue;
+        if ((body === null || Buffer.isBuffer(body)) && unreachable.has(codeOf(error)) && attempt < 3 && !signal.aborted) continue;
         throw asProblem(error, gone.signal, late, timeoutMs);
       }
     }

@@ -7,6 +7,7 @@ import { inferenceRoutes } from './inference.ts';
 import { ingestRoute } from './ingest.ts';
 import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
+import { openInferenceRoutes } from './open-inference.ts';
 import { peopleRoutes } from './people.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { answerProblem } from './problem.ts';
@@ -25,6 +26,7 @@ export async function nativeProtocol(app: FastifyInstance, context: NativeContex
   pipelineRoutes(app, context);
   deploymentRoutes(app, context);
   await inferenceRoutes(app, context);
+  await openInferenceRoutes(app, context);
   logRoutes(app, context);
   tagRoutes(app, context);
   connectionRoutes(app, context);

@@ -10,11 +10,11 @@ export function problemOf(error: PotorooError, request: FastifyRequest): Problem
   };
 }
 
-/** The error handler of everything that speaks the native API, and of paths that nobody has. */
-export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/** The error handler of everything that speaks the native API, and of paths that nobody has. `form` may add to a problem. */
+export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, form: (problem: Problem) => object = (problem) => problem): FastifyReply {
   const error = toPotorooError(thrown);
   if (error.status >= 500 && error.code !== 'no_engine_ready') request.log.error({ err: error.cause ?? error }, error.message);
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
   if (error.status === 429 || error.status === 503) reply.header('retry-after', error.code === 'rate_limited' ? '60' : '1');
-  return reply.code(error.status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(error, request));
+  return reply.code(error.status).type('application/problem+json').serializer(JSON.stringify).send(form(problemOf(error, request)));
 }
