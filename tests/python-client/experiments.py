@@ -1,5 +1,6 @@
 """Validations, splits and shadow deploys with the published client, as first, later and replacement step; compared with onnxruntime and polars."""
 
+import asyncio
 import collections
 import json
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import wallaroo
 from wallaroo.framework import Framework
 
 import models
@@ -136,7 +138,7 @@ with step("a random split: each request goes to one model, as often as the weigh
     assert [json.loads(m)["model_name"] for m in log["metadata.last_model"]] == chosen(log)
 
 with step("a hash key decides row by row, the same each time; numbers are taken as they are"):
-    line.replace_with_random_split(0, [(1, one), (1, two), (2, three)], "customer").deploy()
+    line.replace_with_random_split(0, [(1, one), (1, two), (2, three)], "customer").deploy(deployment_config=wallaroo.DeploymentConfigBuilder().replica_count(2).cpus(0.5).memory("512Mi").build())
     values = rows(200)
     keys = [f"customer-{i % 50}" for i in range(200)]
     result = line.infer(frame(values, customer=keys))
@@ -149,8 +151,12 @@ with step("a hash key decides row by row, the same each time; numbers are taken 
     assert chosen(line.infer(frame(values[:4], customer=[0.1, 0.3, 0.6, 1.0]))) == ["champion", "second", "third", "third"]
     with raises("customer"):
         line.infer(frame(values))
+    for _ in range(4):
+        together = asyncio.run(line.parallel_infer(tensor=frame(values, customer=keys), timeout=20, num_parallel=8, batch_size=5))
+        assert chosen(together) == picked, "all replicas assign alike"
     # The key is a new column: the log before is a table of its own.
-    log = logged(line, 204)
+    log = logged(line, 204 + 4 * 200, dataset=["time", "in.customer", "out", "metadata"])
+    assert len(set(log["metadata.partition"])) == 2, "both replicas answered"
     by_key = collections.defaultdict(set)
     for key, name in zip(log["in.customer"], chosen(log)):
         by_key[key].add(name)
