@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,18 +63,42 @@ function environmentOf(start: PythonStart, work: string): Record<string, string>
   };
 }
 
+const prefix = 'potoroo-model-';
+let swept: Promise<void> | undefined;
+
+/** Removes the folders of engines that were killed before they could; their process id is in the name. */
+async function sweep(): Promise<void> {
+  const names = await readdir(tmpdir()).catch(() => [] as string[]);
+  await Promise.all(names.map(async (name) => {
+    const owner = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1];
+    if (owner === undefined || alive(Number(owner))) return;
+    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => {});
+  }));
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
 /** One process with one loaded model. It is ready when `open` resolves and over when `exited` does. */
 export class PythonProcess {
   readonly ready: Ready;
   readonly exited: Promise<PotorooError>;
+  readonly #removed: Promise<void>;
   readonly #child: ChildProcess;
   readonly #socket: Socket;
   readonly #jobs: Map<number, Job>;
   #next = 1;
 
-  private constructor(ready: Ready, exited: Promise<PotorooError>, child: ChildProcess, socket: Socket, jobs: Map<number, Job>) {
+  private constructor(ready: Ready, exited: Promise<PotorooError>, removed: Promise<void>, child: ChildProcess, socket: Socket, jobs: Map<number, Job>) {
     this.ready = ready;
     this.exited = exited;
+    this.#removed = removed;
     this.#child = child;
     this.#socket = socket;
     this.#jobs = jobs;
@@ -91,7 +115,8 @@ export class PythonProcess {
   static async open(start: PythonStart): Promise<PythonProcess> {
     const python = interpreter(start.python);
     const limits = { ...defaults, ...Object.fromEntries(Object.entries(start).filter(([, v]) => v !== undefined)) } as typeof defaults;
-    const folder = await mkdtemp(join(tmpdir(), 'potoroo-model-'));
+    await (swept ??= sweep());
+    const folder = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
     const work = join(folder, 'work');
     await mkdir(work);
     const config = {
@@ -120,7 +145,6 @@ export class PythonProcess {
         socket?.destroy();
         clearInterval(watch);
         killGroup(child); // what the model started goes with it
-        void rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
         const error = verdict ?? new PotorooError('model_process_lost', `The model's process ${how}.${last.length > 0 ? ` Its last line: ${last.at(-1)?.slice(0, 300)}` : ''}`);
         for (const job of jobs.values()) job.reject(error);
         jobs.clear();
@@ -130,6 +154,7 @@ export class PythonProcess {
       child.once('exit', (code, signal) => over(signal === null ? `ended with status ${code}` : `was ended by ${signal}`));
     });
 
+    const removed = exited.then(() => rm(folder, { recursive: true, force: true, maxRetries: 3 })).catch(() => {});
     const started = Date.now();
     let progressAt = started;
     let progress = '';
@@ -173,9 +198,12 @@ export class PythonProcess {
         connection.once('close', () => { setTimeout(() => killGroup(child), lingerMs).unref(); });
         readMessages(connection, limits.maxBodyBytes, onMessage, end);
       });
-      void exited.then(reject);
+      void exited.then(async (error) => {
+        await removed;
+        reject(error);
+      });
     });
-    return new PythonProcess(await ready, exited, child, socket as unknown as Socket, jobs);
+    return new PythonProcess(await ready, exited, removed, child, socket as unknown as Socket, jobs);
   }
 
   /** Arrow stream in, Arrow stream out. @throws PotorooError as the model's process says, `model_process_lost`, `deadline_exceeded` */
@@ -195,6 +223,7 @@ export class PythonProcess {
     const late = setTimeout(() => killGroup(this.#child), lingerMs);
     await this.exited;
     clearTimeout(late);
+    await this.#removed;
   }
 }
 
