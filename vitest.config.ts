@@ -5,6 +5,8 @@ import { defineConfig } from 'vitest/config';
 const suites = {
   unit: { include: ['packages/*/src/**/*.test.ts', 'tests/*.test.ts'], testTimeout: 30_000 },
   client: { include: ['tests/python-client/**/*.test.ts'], testTimeout: 300_000 },
+  v2: { include: ['tests/v2-clients/**/*.test.ts'], testTimeout: 300_000 },
+  fuzz: { include: ['tests/fuzz/**/*.test.ts'], testTimeout: 900_000 },
   frameworks: { include: ['tests/frameworks/**/*.test.ts'], testTimeout: 1_200_000 },
   oidc: { include: ['tests/oidc/**/*.test.ts'], testTimeout: 300_000 },
   load: { include: ['tests/load/**/*.test.ts'], testTimeout: 900_000 },
