@@ -38,7 +38,8 @@ afterAll(async () => {
   await folder.remove();
 });
 
-describe('the command line', () => {
+// Each command is a process of its own: on a busy machine that adds up.
+describe('the command line', { timeout: 120_000 }, () => {
   it('puts tags on things and takes them off', async () => {
     await ok(['tag', 'create', 'production']);
     await ok(['tag', 'add', 'production', '--pipeline', 'line']);
@@ -86,6 +87,16 @@ describe('the command line', () => {
     await ok(['user', 'enable', 'maria@example.com']);
     expect((await potoroo.users.list({ email: 'maria@example.com' }).toArray())[0]?.enabled).toBe(true);
     expect(await command(['user', 'disable', 'nobody@example.com'])).toMatchObject({ code: 4, err: expect.stringContaining('potoroo user list') });
+  });
+
+  it('archives workspaces', async () => {
+    await potoroo.workspaces.create('fraud of last year');
+    const { id } = JSON.parse(await ok(['workspace', 'archive', 'fraud of last year', '--json'])) as { id: number };
+    expect(await ok(['workspace', 'list'])).not.toContain('last year');
+    expect(await ok(['workspace', 'list', '--archived'])).toContain('last year');
+    expect(await command(['workspace', 'archive', String((await potoroo.workspaces.default()).id)])).toMatchObject({ code: 1, err: expect.stringContaining('default workspace') });
+    await ok(['workspace', 'unarchive', String(id)]);
+    expect(await ok(['workspace', 'list'])).toContain('last year');
   });
 
   it('makes tokens for scripts and revokes them', async () => {

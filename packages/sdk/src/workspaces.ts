@@ -37,6 +37,11 @@ export class Workspace {
     return this.#calls.pipelines.build(this.id, name, options);
   }
 
+  /** For its owners. An archived workspace is left out of lists; what is in it stays as it is. */
+  async setArchived(archived: boolean, options: CallOptions = {}): Promise<Workspace> {
+    return new Workspace(this.#calls, await this.#calls.transport.json<ApiWorkspace>(`${base}/${this.id}`, { ...options, method: 'PATCH', json: { archived }, repeat: 'always' }));
+  }
+
   async setMember(userId: string, role: 'owner' | 'collaborator', options: CallOptions = {}): Promise<Workspace> {
     const path = `${base}/${this.id}/members/${encodeURIComponent(userId)}`;
     return new Workspace(this.#calls, await this.#calls.transport.json<ApiWorkspace>(path, { ...options, method: 'PUT', json: { role } }));
@@ -55,9 +60,10 @@ export class Workspaces {
     this.#calls = calls;
   }
 
-  list(query: { name?: string } & CallOptions = {}): Pages<Workspace> {
-    const { name, ...call } = query;
-    return listOf<ApiWorkspace>(this.#calls.transport, base, { name }, call).map((info) => new Workspace(this.#calls, info));
+  /** `archived` lists the archived ones instead of the others. */
+  list(query: { name?: string; archived?: boolean } & CallOptions = {}): Pages<Workspace> {
+    const { name, archived, ...call } = query;
+    return listOf<ApiWorkspace>(this.#calls.transport, base, { name, archived }, call).map((info) => new Workspace(this.#calls, info));
   }
 
   /** @throws PotorooError workspace_not_found */

@@ -8,9 +8,10 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
   example(workspace, 'potoroo workspace list');
 
   example(workspace.command('list').description('list the workspaces that you may see')
-    .action(action(contextOf, async (context) => {
+    .option('--archived', 'the archived ones')
+    .action(action(contextOf, async (context, options: { archived?: boolean }) => {
       const current = await context.workspace();
-      const found = await context.client.workspaces.list({ signal: context.signal }).toArray();
+      const found = await context.client.workspaces.list({ ...(options.archived === true ? { archived: true } : {}), signal: context.signal }).toArray();
       show(context.output, found.map((w) => ({ ...w.info, current: w.id === current.id })), () =>
         table(['', 'id', 'name', 'members', 'created'], found.map((w) => [w.id === current.id ? '*' : '', w.id, w.name, w.info.members.length, new Date(w.info.createdAt)]), 'There is no workspace yet.'));
     })), 'potoroo workspace list --json');
@@ -29,6 +30,14 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
       context.saved.update(context.url, { workspaceId: chosen.id });
       show(context.output, chosen.info, () => `Using workspace ${chosen.name} (id ${chosen.id}).`);
     })), 'potoroo workspace use fraud');
+
+  for (const { name, archived, what } of [{ name: 'archive', archived: true, what: 'leave a workspace out of lists; what is in it stays as it is' }, { name: 'unarchive', archived: false, what: 'list an archived workspace again' }]) {
+    example(workspace.command(name).description(what).argument('<workspace>', 'its name or id; an archived one has to be named by id')
+      .action(action(contextOf, async (context, id: string) => {
+        const changed = await (await context.workspaceNamed(id)).setArchived(archived, { signal: context.signal });
+        show(context.output, changed.info, () => `Workspace ${changed.name} (id ${changed.id}) is ${archived ? 'archived' : 'listed again'}.`);
+      })), `potoroo workspace ${name} 7`);
+  }
 
   example(workspace.command('members').description('list the members of the current workspace')
     .action(action(contextOf, async (context) => {

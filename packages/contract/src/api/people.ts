@@ -37,4 +37,5 @@ export const WorkspaceSchema = Type.Object({
 export type ApiWorkspace = Static<typeof WorkspaceSchema>;
 
 export const NewWorkspaceSchema = Type.Object({ name: Type.String() }, { additionalProperties: false });
+export const WorkspaceChangeSchema = Type.Object({ archived: Type.Boolean() }, { additionalProperties: false });
 export const MemberChangeSchema = Type.Object({ role: MemberRoleSchema }, { additionalProperties: false });

@@ -76,12 +76,14 @@ export interface PersonalTokens {
 export interface Member { userId: string; role: 'owner' | 'collaborator' }
 export interface Workspace { id: number; name: string; archived: boolean; createdAt: Date; createdBy: string; members: Member[] }
 export interface Workspaces {
-  /** Workspaces the actor is in; administrators see all. `userId` narrows to those of one user. */
-  list(actor: Actor, query?: PageQuery & { userId?: string; name?: string }): Promise<Page<Workspace>>;
+  /** Workspaces the actor is in; administrators see all. `userId` narrows to those of one user. Archived ones only with `archived`. */
+  list(actor: Actor, query?: PageQuery & { userId?: string; name?: string; archived?: boolean }): Promise<Page<Workspace>>;
   get(actor: Actor, id: number): Promise<Workspace>;
   create(actor: Actor, input: { name: string }): Promise<Workspace>;
   /** The actor's own workspace, `<email> - Default Workspace`; made on first use. */
   defaultFor(actor: Actor): Promise<Workspace>;
+  /** For its owners. An archived workspace is left out of lists; what is in it stays as it is. @throws conflict for a default workspace */
+  setArchived(actor: Actor, id: number, archived: boolean): Promise<Workspace>;
   setMember(actor: Actor, id: number, member: Member): Promise<Workspace>;
   removeMember(actor: Actor, id: number, userId: string): Promise<Workspace>;
   /** User ids that may use what is in a workspace: its members and every administrator. */
@@ -202,6 +204,8 @@ export interface LogPage {
   status: 'All' | 'RecordLimited' | 'ByteLimited' | 'SchemaChange';
   next: LogCursor | null;
 }
+/** How long and how much of a log is kept: null is as the settings say, 0 for ever; `effective` is what holds. */
+export interface LogRetention { days: number | null; bytes: number | null; effective: { days: number; bytes: number } }
 export interface Logs {
   /**
    * Takes frames of one partition as an engine spooled them; rows below the partition's next offset were here before and are
@@ -211,6 +215,9 @@ export interface Logs {
   read(actor: Actor, query: LogQuery): Promise<LogPage>;
   /** First and next row offset of each partition of a pipeline. */
   partitions(actor: Actor, pipelineId: number): Promise<Record<string, { start: number; end: number }>>;
+  retention(actor: Actor, pipelineId: number): Promise<LogRetention>;
+  /** What is over it goes with the next run of the job that removes it. @throws invalid_request */
+  setRetention(actor: Actor, pipelineId: number, retention: { days: number | null; bytes: number | null }): Promise<LogRetention>;
 }
 
 /** Something that can carry tags. */

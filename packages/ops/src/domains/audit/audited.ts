@@ -1,5 +1,5 @@
 import { isPotorooError } from '@potoroo/contract';
-import type { Actor, Connections, Deployments, Domains, Models, PersonalTokens, Pipelines, Tags, Users, Workspaces } from '../domains.ts';
+import type { Actor, Connections, Deployments, Domains, Logs, Models, PersonalTokens, Pipelines, Tags, Users, Workspaces } from '../domains.ts';
 import type { AuditService } from './audit.service.ts';
 
 /** What a change is to be remembered by. Ids alone, so that no password, detail or token can get into a record. */
@@ -18,6 +18,7 @@ const users: Rules<Users> = {
 };
 const workspaces: Rules<Workspaces> = {
   create: (_, workspace) => ({ kind: 'workspace', objectId: workspace?.id, workspaceId: workspace?.id }),
+  setArchived: ([id]) => ({ kind: 'workspace', objectId: id, workspaceId: id }),
   setMember: ([id]) => ({ kind: 'workspace', objectId: id, workspaceId: id }),
   removeMember: ([id]) => ({ kind: 'workspace', objectId: id, workspaceId: id }),
 };
@@ -34,6 +35,9 @@ const pipelines: Rules<Pipelines> = {
 const deployments: Rules<Deployments> = {
   deploy: ([input], deployment) => ({ kind: 'pipeline', objectId: input.pipelineId, workspaceId: deployment?.workspaceId }),
   undeploy: ([id], deployment) => (deployment === undefined ? { kind: 'deployment', objectId: id } : { kind: 'pipeline', objectId: deployment.pipelineId, workspaceId: deployment.workspaceId }),
+};
+const logs: Rules<Logs> = {
+  setRetention: ([pipelineId]) => ({ kind: 'pipeline', objectId: pipelineId }),
 };
 const tags: Rules<Tags> = {
   create: (_, tag) => ({ kind: 'tag', objectId: tag?.id }),
@@ -53,7 +57,7 @@ const personalTokens: Rules<PersonalTokens> = {
   create: (_, token) => ({ kind: 'personal token', objectId: token?.id }),
   revoke: ([id]) => ({ kind: 'personal token', objectId: id }),
 };
-const rules = { users, workspaces, models, pipelines, deployments, tags, connections, personalTokens };
+const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, personalTokens };
 
 /** Kinds whose workspace is looked up when the rule cannot tell it. */
 type WorkspaceOf = (actor: Actor, change: Change) => Promise<number | undefined>;

@@ -20,9 +20,9 @@ export class WorkspaceService implements Workspaces {
     this.#clock = clock;
   }
 
-  async list(actor: Actor, query: PageQuery & { userId?: string; name?: string } = {}): Promise<Page<Workspace>> {
+  async list(actor: Actor, query: PageQuery & { userId?: string; name?: string; archived?: boolean } = {}): Promise<Page<Workspace>> {
     const window = pageWindow(query);
-    const rows = await this.#store.list(window, { visible: this.#access.workspacesOf(actor), userId: query.userId, name: query.name });
+    const rows = await this.#store.list(window, { visible: this.#access.workspacesOf(actor), userId: query.userId, name: query.name, archived: query.archived ?? false });
     const page = pageFrom(rows, window, (row) => row.id, (row) => row);
     return { items: await this.#store.withMembers(page.items), cursor: page.cursor };
   }
@@ -46,6 +46,13 @@ export class WorkspaceService implements Workspaces {
       if (isUniqueViolation(error)) return this.defaultFor(actor);
       throw error;
     }
+  }
+
+  async setArchived(actor: Actor, id: number, archived: boolean): Promise<Workspace> {
+    const workspace = await this.#find(actor, id, 'own');
+    if (archived && (await this.#store.isDefault(id))) throw new PotorooError('conflict', `Workspace ${id} is somebody's default workspace; those are not archived.`);
+    await this.#store.setArchived(id, archived);
+    return { ...workspace, archived };
   }
 
   async setMember(actor: Actor, id: number, member: Member): Promise<Workspace> {

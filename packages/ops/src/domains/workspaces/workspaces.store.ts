@@ -1,7 +1,7 @@
 import type { Generated, Kysely, Selectable } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
-import { date, type Flag, type Time } from '../../storage/values.ts';
+import { date, flag, type Flag, type Time } from '../../storage/values.ts';
 import type { Access } from '../access.ts';
 import type { Member, Workspace } from '../domains.ts';
 
@@ -33,8 +33,8 @@ export class WorkspaceStore {
     return row === undefined ? undefined : (await this.withMembers([row]))[0];
   }
 
-  list(window: PageWindow, filter: { visible: IdQuery; userId?: string | undefined; name?: string | undefined }): Promise<WorkspaceRow[]> {
-    let query = this.#db.selectFrom('workspaces').selectAll().orderBy('id', 'desc').limit(window.take);
+  list(window: PageWindow, filter: { visible: IdQuery; userId?: string | undefined; name?: string | undefined; archived: boolean }): Promise<WorkspaceRow[]> {
+    let query = this.#db.selectFrom('workspaces').selectAll().where('archived', '=', flag(filter.archived)).orderBy('id', 'desc').limit(window.take);
     if (window.before !== undefined) query = query.where('id', '<', window.before);
     if (filter.visible !== undefined) query = query.where('id', 'in', filter.visible);
     if (filter.userId !== undefined) query = query.where('id', 'in', this.#db.selectFrom('workspaceMembers').select('workspaceId').where('userUuid', '=', filter.userId));
@@ -53,6 +53,14 @@ export class WorkspaceStore {
 
   async defaultOf(userId: string): Promise<number | undefined> {
     return (await this.#db.selectFrom('defaultWorkspaces').select('workspaceId').where('userUuid', '=', userId).executeTakeFirst())?.workspaceId;
+  }
+
+  async isDefault(id: number): Promise<boolean> {
+    return (await this.#db.selectFrom('defaultWorkspaces').select('workspaceId').where('workspaceId', '=', id).executeTakeFirst()) !== undefined;
+  }
+
+  async setArchived(id: number, archived: boolean): Promise<void> {
+    await this.#db.updateTable('workspaces').set({ archived: flag(archived) }).where('id', '=', id).execute();
   }
 
   async setMember(id: number, member: Member): Promise<void> {

@@ -90,4 +90,19 @@ describe.each(databases)('users and workspaces on $name', (database) => {
     await t.workspaces.setMember(t.bob, id, { userId: t.ann.id, role: 'owner' });
     await expect(t.workspaces.removeMember(t.ann, id, t.bob.id)).rejects.toMatchObject({ code: 'conflict' });
   });
+
+  test('an archived workspace is left out of lists and can be had back; by its owners, and never somebody’s default one', async () => {
+    const { id } = await t.workspaces.create(t.ann, { name: 'old project' });
+    await t.workspaces.setMember(t.ann, id, { userId: t.bob.id, role: 'collaborator' });
+    const ids = async (archived?: boolean) => (await t.workspaces.list(t.bob, archived === undefined ? {} : { archived })).items.map((w) => w.id);
+    await expect(t.workspaces.setArchived(t.bob, id, true)).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(t.workspaces.setArchived(t.eve, id, true)).rejects.toMatchObject({ code: 'workspace_not_found' });
+    expect((await t.workspaces.setArchived(t.ann, id, true)).archived).toBe(true);
+    expect(await ids()).not.toContain(id);
+    expect(await ids(true)).toEqual([id]);
+    expect((await t.workspaces.get(t.bob, id)).archived).toBe(true);
+    await t.workspaces.setArchived(t.ann, id, false);
+    expect(await ids()).toContain(id);
+    await expect(t.workspaces.setArchived(t.ann, (await t.workspaces.defaultFor(t.ann)).id, true)).rejects.toMatchObject({ code: 'conflict' });
+  });
 });

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { IdSchema, MemberChangeSchema, NewUserSchema, NewWorkspaceSchema, PageQuerySchema, PageSchema, UserChangeSchema, UserSchema, WorkspaceSchema } from '@potoroo/contract';
+import { IdSchema, MemberChangeSchema, NewUserSchema, NewWorkspaceSchema, PageQuerySchema, PageSchema, UserChangeSchema, UserSchema, WorkspaceChangeSchema, WorkspaceSchema } from '@potoroo/contract';
 import { route, type NativeContext } from './route.ts';
 
 const UserParams = Type.Object({ userId: Type.String({ maxLength: 64 }) });
@@ -27,13 +27,15 @@ function workspaceRoutes(app: FastifyInstance, context: NativeContext, workspace
   const tag = 'workspaces';
   route(app, context, 'GET', '/workspaces', {
     tag, summary: 'List workspaces', description: 'Those you are a member of; administrators see all.',
-    query: Type.Composite([PageQuerySchema, Type.Object({ name: Type.Optional(Type.String()), userId: Type.Optional(Type.String()) })]), answer: PageSchema(WorkspaceSchema),
+    query: Type.Composite([PageQuerySchema, Type.Object({ name: Type.Optional(Type.String()), userId: Type.Optional(Type.String()), archived: Type.Optional(Type.Boolean({ description: 'True for the archived ones instead of the others.' })) })]), answer: PageSchema(WorkspaceSchema),
   }, ({ actor, query }) => workspaces.list(actor, query));
   route(app, context, 'POST', '/workspaces', { tag, summary: 'Create a workspace', description: 'You become its owner. Names need not be unique.', body: NewWorkspaceSchema, answer: WorkspaceSchema, status: 201 },
     ({ actor, body }) => workspaces.create(actor, body));
   route(app, context, 'GET', '/workspaces/default', { tag, summary: 'Your default workspace', description: 'Made on first use.', answer: WorkspaceSchema }, ({ actor }) => workspaces.defaultFor(actor));
   route(app, context, 'GET', '/workspaces/:workspaceId', { tag, summary: 'Show a workspace', params: WorkspaceParams, answer: WorkspaceSchema },
     ({ actor, params }) => workspaces.get(actor, params.workspaceId));
+  route(app, context, 'PATCH', '/workspaces/:workspaceId', { tag, summary: 'Archive a workspace, or take it back', description: 'For its owners. An archived one is left out of lists; what is in it stays as it is.', params: WorkspaceParams, body: WorkspaceChangeSchema, answer: WorkspaceSchema },
+    ({ actor, params, body }) => workspaces.setArchived(actor, params.workspaceId, body.archived));
   route(app, context, 'PUT', '/workspaces/:workspaceId/members/:userId', { tag, summary: 'Add a member or change their role', description: 'For its owners.', params: MemberParams, body: MemberChangeSchema, answer: WorkspaceSchema },
     ({ actor, params, body }) => workspaces.setMember(actor, params.workspaceId, { userId: params.userId, role: body.role }));
   route(app, context, 'DELETE', '/workspaces/:workspaceId/members/:userId', { tag, summary: 'Take a member out', description: 'For its owners; everybody may take out themselves.', params: MemberParams, answer: WorkspaceSchema },
