@@ -86,7 +86,8 @@ export class Environments {
   async find(hash: string): Promise<Environment | undefined> {
     if (!/^[0-9a-f]{32}$/.test(hash)) return undefined;
     try {
-      return JSON.parse(await readFile(this.#mark(hash), 'utf8')) as Environment;
+      const noted = JSON.parse(await readFile(this.#mark(hash), 'utf8')) as Omit<Environment, 'python'>;
+      return { ...noted, python: this.#pythonOf(hash) }; // not a noted path: the data folder may have moved
     } catch {
       return undefined;
     }
@@ -161,7 +162,7 @@ export class Environments {
     tell(`Making environment ${plan.hash} with Python ${plan.interpreter.version} and ${uv === undefined ? 'pip' : 'uv'}: ${plan.requirements.join(', ')}.`);
     try {
       await install({ folder, interpreter: plan.interpreter, requirements: plan.requirements, cache, pythonRoot, uv, sourceBuilds, signal, onLine: tell, silenceMs, timeoutMs });
-      const python = join(folder, 'bin', 'python');
+      const python = this.#pythonOf(plan.hash);
       const packages = await this.#prove(python);
       const environment: Environment = { hash: plan.hash, python, pythonVersion: plan.interpreter.version, packages };
       await writeFile(`${this.#mark(plan.hash)}.new`, JSON.stringify(environment));
@@ -180,6 +181,10 @@ export class Environments {
     const end = await runChild(python, ['-c', script], { env: plainEnvironment({ PYTHONPATH: pythonRoot, PYTHONNOUSERSITE: '1' }), silenceMs: 120_000, timeoutMs: 120_000 });
     if (end.code !== 0) throw new PotorooError('environment_failed', `The environment was made, but its Python cannot load what every model needs: ${end.lines.at(-1) ?? 'it says nothing'}. Do the requirements ask for versions that do not go together?`);
     return JSON.parse(end.stdout.trim().split('\n').at(-1) ?? '[]') as string[];
+  }
+
+  #pythonOf(hash: string): string {
+    return join(this.#options.root, hash, 'bin', 'python');
   }
 
   #mark(hash: string): string {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -54,6 +54,13 @@ describe('an environment', () => {
     const again = await new Environments({ root, cache }).ensure(plan);
     expect(again).toEqual(a);
     expect((await stat(join(root, plan.hash, 'environment.json'))).mtimeMs).toBe(made);
+
+    // A data folder that has moved.
+    const moved = `${root}-moved`;
+    await rename(root, moved);
+    const there = await new Environments({ root: moved, cache }).find(plan.hash);
+    expect((await runChild(there?.python ?? '', ['-c', 'import six; print(six.__version__)'], { env: {}, silenceMs: 20_000, timeoutMs: 20_000 })).stdout.trim()).toBe('1.17.0');
+    await rename(moved, root);
 
     expect(await environments.collect(() => Promise.resolve(new Set([plan.hash])))).toEqual([]);
     expect(await environments.collect(() => Promise.resolve(new Set<string>()))).toEqual([plan.hash]);
