@@ -51,6 +51,8 @@ export class Shadows {
   readonly #options: ShadowsOptions;
   readonly #queue: ShadowTask[] = [];
   readonly #busy = new Set<Challenger>();
+  /** Requests that wait, until their time is up: also while their run waits for its turn. */
+  readonly #waiting = new Map<ShadowRequest, NodeJS.Timeout>();
   readonly #names: readonly string[];
   #rows = 0;
   #bytes = 0;
@@ -74,6 +76,14 @@ export class Shadows {
       // A caller that waits gets its nulls in a turn of its own, like every other.
       if (task.requests.some((r) => r.done !== undefined)) setImmediate(() => this.#answer(task.requests, this.nulls(task.rows)));
       return;
+    }
+    for (const request of task.requests) {
+      if (request.done === undefined) continue;
+      const left = Math.max(0, (request.waitsUntil ?? 0) - performance.now());
+      this.#waiting.set(request, setTimeout(() => {
+        this.#waiting.delete(request);
+        this.#answer([request], this.nulls(task.rows));
+      }, left));
     }
     this.#queue.push(task);
     this.#rows += task.rows;
@@ -106,15 +116,14 @@ export class Shadows {
 
   async #run(task: ShadowTask): Promise<void> {
     const { challengers, record } = this.#options;
-    const waiting = new Set(task.requests.filter((r) => r.done !== undefined));
-    const late = [...waiting].map((request) => setTimeout(() => {
-      waiting.delete(request);
-      this.#answer([request], this.nulls(task.rows));
-    }, Math.max(0, (request.waitsUntil ?? 0) - performance.now())));
     const outputs = await Promise.all(challengers.map((challenger) => this.#challenge(challenger, task)));
-    for (const timer of late) clearTimeout(timer);
     const columns = outputs.flatMap((columnsOf, i) => columnsOf ?? this.#nullsOf(challengers[i] as Challenger, task.rows));
-    if (waiting.size > 0) this.#answer([...waiting], columns);
+    const waiting = task.requests.filter((request) => this.#waiting.has(request));
+    for (const request of waiting) {
+      clearTimeout(this.#waiting.get(request));
+      this.#waiting.delete(request);
+    }
+    if (waiting.length > 0) this.#answer(waiting, columns);
     if (task.firstRow !== undefined && outputs.some((o) => o !== undefined)) record(task, task.firstRow, columns);
   }
 
