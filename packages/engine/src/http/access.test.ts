@@ -87,8 +87,10 @@ describe('another issuer beside ours', () => {
 
   test.each<[string, Record<string, unknown>]>([['azp', { azp: 'potoroo' }], ['aud', { aud: 'potoroo' }], ['one of aud', { aud: ['account', 'potoroo'], typ: 'Bearer' }]])('is believed about a token made for the client (%s), and ours as before', async (_what, claims) => {
     const access = new Access(both, () => now);
-    await access.verify(await theirs(claims));
-    await access.verify(await token());
+    for (const header of [await theirs(claims), await token()]) {
+      await access.verify(header);
+      expect(access.knows(header)).toBe(true);
+    }
   });
 
   test.each<[string, () => Promise<string>, RegExp]>([
