@@ -97,7 +97,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const pipelines = new PipelineService(db, access, models, clock);
     const tags = new TagService(db, access, models, pipelines, clock);
     const connections = new ConnectionService(db, access, openSecrets(settings.dataDir, settings.secretKey), clock);
-    const logs = await openLogs({ db, pipelines, folder: join(settings.dataDir, 'logs'), clock, onError });
+    const logs = await openLogs({ db, access, pipelines, folder: join(settings.dataDir, 'logs'), clock, retention: { days: settings.logRetentionDays, bytes: settings.logRetentionBytes }, onError });
     opened.push(() => logs.close());
     // An issuer that does not answer keeps nobody else out.
     const outside = () => external?.offline().catch((error: unknown) => { onError(error, { doing: 'reading the keys of the OpenID issuer' }); return undefined; });
@@ -134,7 +134,14 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     await app.ready();
     await ensureAdministrator(users, settings);
 
-    const sweep = setInterval(() => { models.sweep().catch((error: unknown) => onError(error, { doing: 'removing unused files' })); }, sweepMs).unref();
+    const shorten = () => {
+      logs.removeExpired().then((all) => { for (const { until, ...removed } of all) log.info({ ...removed, until: new Date(until).toISOString() }, 'removed log records that are over the retention'); })
+        .catch((error: unknown) => onError(error, { doing: 'removing old log records' }));
+    };
+    const sweep = setInterval(() => {
+      models.sweep().catch((error: unknown) => onError(error, { doing: 'removing unused files' }));
+      shorten();
+    }, sweepMs).unref();
     // Engines verify offline: new keys of the issuer have to reach them before the first token does.
     const renew = setInterval(() => { void outside(); }, keysMs).unref();
     opened.push(() => clearInterval(sweep), () => clearInterval(renew));
@@ -152,6 +159,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
         });
         await models.resume();
         await deployments.start();
+        shorten();
         return address;
       },
       close: closeAll,

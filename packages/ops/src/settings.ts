@@ -32,6 +32,8 @@ export const SettingsSchema = Type.Object({
   oidcAdminRole: setting('POTOROO_OIDC_ADMIN_ROLE', Type.String({ default: 'potoroo-admin', minLength: 1, description: 'Who has this role there is an administrator here.' })),
   metricsToken: setting('POTOROO_METRICS_TOKEN', Type.Optional(Type.String({ pattern: '^[\\w.~+/-]{16,1024}=*$', description: 'Bearer token with which a Prometheus server may read `/metrics`; without it, signed-in users may.' }))),
   inferenceTimeout: setting('POTOROO_INFERENCE_TIMEOUT', Type.Integer({ default: 60, minimum: 1, maximum: 3600, description: 'Seconds an inference through ops may take when the request does not say.' })),
+  logRetentionDays: setting('POTOROO_LOG_RETENTION_DAYS', Type.Integer({ default: 365, minimum: 0, maximum: 36_500, description: 'Days that inference log records are kept, unless their pipeline says otherwise; 0 keeps them for ever.' })),
+  logRetentionBytes: setting('POTOROO_LOG_RETENTION_BYTES', Type.Integer({ default: 68_719_476_736, minimum: 0, description: 'Size up to which the inference log of a pipeline is kept, in bytes, unless it says otherwise; 0 is any size.' })),
   drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),
 });
 export type Settings = Static<typeof SettingsSchema>;

@@ -22,4 +22,14 @@ export const LogPageSchema = Type.Object({
 }, { $id: 'LogPage' });
 export type ApiLogPage = Static<typeof LogPageSchema>;
 
+const Days = Type.Integer({ minimum: 0, maximum: 36_500, description: 'Days that records are kept; 0 is for ever.' });
+const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Size up to which the log is kept; 0 is any.' });
+/** What is null or missing is as the server is set. */
+export const SetLogRetentionSchema = Type.Object({ days: Type.Optional(Type.Union([Days, Type.Null()])), bytes: Type.Optional(Type.Union([Bytes, Type.Null()])) }, { additionalProperties: false });
+export type ApiSetLogRetention = Static<typeof SetLogRetentionSchema>;
+export const LogRetentionSchema = Type.Object({
+  days: Type.Union([Days, Type.Null()]), bytes: Type.Union([Bytes, Type.Null()]), effective: Type.Object({ days: Days, bytes: Bytes }, { description: 'What holds.' }),
+}, { $id: 'LogRetention' });
+export type ApiLogRetention = Static<typeof LogRetentionSchema>;
+
 export const PartitionsSchema = Type.Record(Type.String(), Type.Object({ start: Type.Integer(), end: Type.Integer() }), { description: 'First and next row offset of each partition.' });

@@ -4,20 +4,25 @@ import { fromSystemError, PotorooError } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { fromDatabaseError, isForeignKeyViolation, isUniqueViolation } from '../../storage/errors.ts';
-import { notFound } from '../access.ts';
-import type { Actor, LogPage, LogQuery, Logs, Pipelines } from '../domains.ts';
+import { notFound, type Access } from '../access.ts';
+import type { Actor, LogPage, LogQuery, LogRetention, Logs, Pipelines } from '../domains.ts';
 import { LogStore, type PartitionRow } from './logs.store.ts';
 import { readPage } from './page.ts';
 import { LogPartition, type PartitionContext } from './partition.ts';
+import { bounds, removeExpired, type Removed } from './retention.ts';
+import { RetentionStore, type Retention } from './retention.store.ts';
 import { SegmentReader } from './segment.ts';
 import { spoolPieces } from './spool-files.ts';
 
 export interface LogParts {
   readonly db: Kysely<Database>;
+  readonly access: Pick<Access, 'require'>;
   readonly pipelines: Pick<Pipelines, 'get'>;
   /** Where the segments lie; nobody else writes there. */
   readonly folder: string;
   readonly clock: () => number;
+  /** For pipelines that have none of their own: days and bytes, 0 is for ever. */
+  readonly retention: { readonly days: number; readonly bytes: number };
   /** What went wrong in the background. */
   readonly onError: (error: unknown, context: Record<string, unknown>) => void;
 }
@@ -47,6 +52,9 @@ export async function openLogs(parts: LogParts): Promise<LogService> {
 export class LogService implements Logs {
   readonly #parts: LogParts;
   readonly #context: PartitionContext;
+  readonly #retentions: RetentionStore;
+  #closing = false;
+  #removing: Promise<unknown> = Promise.resolve();
   /** Least recently used first. */
   readonly #open = new Map<string, LogPartition>();
   /** The last task of each partition: one at a time writes. */
@@ -55,6 +63,7 @@ export class LogService implements Logs {
   constructor(parts: LogParts, context: PartitionContext) {
     this.#parts = parts;
     this.#context = context;
+    this.#retentions = new RetentionStore(parts.db);
   }
 
   async ingest(deploymentId: number, partition: string, frames: Uint8Array): Promise<number> {
@@ -88,7 +97,56 @@ export class LogService implements Logs {
     return Object.fromEntries((await this.#context.store.partitions(pipelineId)).map(({ name, start, end }) => [name, { start, end }]));
   }
 
+  async retention(actor: Actor, pipelineId: number): Promise<LogRetention> {
+    await this.#parts.pipelines.get(actor, pipelineId);
+    const own = await this.#retentions.of(pipelineId);
+    return { ...own, effective: this.#effective(own) };
+  }
+
+  async setRetention(actor: Actor, pipelineId: number, retention: Retention): Promise<LogRetention> {
+    const { workspaceId } = await this.#parts.pipelines.get(actor, pipelineId);
+    await this.#parts.access.require(actor, workspaceId, 'write', notFound('pipeline_not_found', pipelineId));
+    for (const [field, value] of Object.entries(retention)) {
+      if (value !== null && (!Number.isSafeInteger(value) || value < 0)) throw new PotorooError('invalid_request', `${field} ${value} is not allowed: use a whole number from 0 on, or null.`, { fields: [{ field, message: '0 or more, or null' }] });
+    }
+    await this.#retentions.set(pipelineId, retention).catch((error: unknown) => {
+      throw isForeignKeyViolation(error) ? notFound('pipeline_not_found', pipelineId) : fromDatabaseError(error);
+    });
+    return { ...retention, effective: this.#effective(retention) };
+  }
+
+  /** Removes what is over the retention of each pipeline; one run after the other. Rows that still come in are not waited for. */
+  removeExpired(): Promise<Removed[]> {
+    const run = this.#removing.then(() => this.#removeExpired());
+    this.#removing = run.catch(() => {});
+    return run;
+  }
+
+  async #removeExpired(): Promise<Removed[]> {
+    const removed: Removed[] = [];
+    for (const { pipelineId, ...own } of await this.#retentions.pipelines()) {
+      if (this.#closing) break;
+      try {
+        const bound = bounds(this.#effective(own), this.#parts.clock());
+        // What nobody writes to any more would be kept for as long as that.
+        for (const name of await this.#retentions.idle(pipelineId, bound.before)) await this.#write(pipelineId, name, (partition) => partition.seal());
+        const some = await removeExpired(this.#context, this.#retentions, pipelineId, bound);
+        if (some !== undefined) removed.push(some);
+      } catch (error) {
+        // One log that cannot be shortened must not let the others grow.
+        this.#parts.onError(error, { doing: 'removing old log records', pipelineId });
+      }
+    }
+    return removed;
+  }
+
+  #effective({ days, bytes }: Retention): { days: number; bytes: number } {
+    return { days: days ?? this.#parts.retention.days, bytes: bytes ?? this.#parts.retention.bytes };
+  }
+
   async close(): Promise<void> {
+    this.#closing = true;
+    await this.#removing;
     while (this.#tasks.size > 0) await Promise.allSettled(this.#tasks.values());
     const open = [...this.#open.values()];
     this.#open.clear();

@@ -6,7 +6,7 @@ import type { Actor, LogPage, LogQuery, Models } from '../domains.ts';
 import { PipelineService } from '../pipelines/pipelines.service.ts';
 import type { Database } from '../../storage/database.ts';
 import type { TestStorage } from '../../storage/testing.ts';
-import { openLogs, type LogService } from './logs.service.ts';
+import { openLogs, type LogParts, type LogService } from './logs.service.ts';
 
 export const admin: Actor = { id: 'u1', email: 'u1@ex.co', role: 'admin' };
 export const stranger: Actor = { id: 'u2', email: 'u2@ex.co', role: 'user' };
@@ -14,17 +14,18 @@ export const stranger: Actor = { id: 'u2', email: 'u2@ex.co', role: 'user' };
 export interface TestLogs { readonly logs: LogService; readonly folder: string; readonly pipelineId: number; readonly deploymentId: number; readonly errors: unknown[] }
 
 /** The log of one pipeline that is deployed, in a fresh database. */
-export async function logsOn(storage: Pick<TestStorage, 'db' | 'dataDir'>, errors: unknown[] = []): Promise<TestLogs> {
+export async function logsOn(storage: Pick<TestStorage, 'db' | 'dataDir'>, errors: unknown[] = [], more: Partial<LogParts> = {}): Promise<TestLogs> {
   const { db, dataDir } = storage;
   const ids = await deployed(db);
   const folder = `${dataDir}/logs`;
-  return { logs: await reopen(db, folder, errors), folder, ...ids, errors };
+  return { logs: await reopen(db, folder, errors, more), folder, ...ids, errors };
 }
 
-export function reopen(db: Kysely<Database>, folder: string, errors: unknown[] = []): Promise<LogService> {
+export function reopen(db: Kysely<Database>, folder: string, errors: unknown[] = [], more: Partial<LogParts> = {}): Promise<LogService> {
   // Looking a pipeline up takes no models.
-  const pipelines = new PipelineService(db, new Access(db), {} as Models, Date.now);
-  return openLogs({ db, pipelines, folder, clock: Date.now, onError: (error) => errors.push(error) });
+  const access = new Access(db);
+  const pipelines = new PipelineService(db, access, {} as Models, Date.now);
+  return openLogs({ db, access, pipelines, folder, clock: Date.now, retention: { days: 0, bytes: 0 }, onError: (error) => errors.push(error), ...more });
 }
 
 let count = 0;

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { encodeArrowFile, encodeArrowStream, encodeRecords, slice } from '@potoroo/batch';
-import { IdSchema, LogPageSchema, LogQuerySchema, PartitionsSchema, PotorooError } from '@potoroo/contract';
+import { IdSchema, LogPageSchema, LogQuerySchema, LogRetentionSchema, PartitionsSchema, PotorooError, SetLogRetentionSchema } from '@potoroo/contract';
 import type { LogCursor, LogPage } from '../../domains/domains.ts';
 import { route, type NativeContext } from './route.ts';
 
@@ -27,6 +27,13 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
   route(app, context, 'GET', '/pipelines/:pipelineId/logs/partitions', {
     tag, summary: 'Row offsets of each partition of a log', description: 'A partition is what one engine or edge wrote.', params: Params, answer: PartitionsSchema,
   }, ({ actor, params }) => logs.partitions(actor, params.pipelineId));
+  route(app, context, 'GET', '/pipelines/:pipelineId/log-retention', {
+    tag, summary: 'How long and how much of a log is kept', params: Params, answer: LogRetentionSchema,
+  }, ({ actor, params }) => logs.retention(actor, params.pipelineId));
+  route(app, context, 'PUT', '/pipelines/:pipelineId/log-retention', {
+    tag, summary: 'Set how long and how much of a log is kept', params: Params, body: SetLogRetentionSchema, answer: LogRetentionSchema,
+    description: 'What is over either bound is removed within the hour, oldest records first. What is null or missing is as the server is set; 0 is without a bound.',
+  }, ({ actor, params, body }) => logs.setRetention(actor, params.pipelineId, { days: body.days ?? null, bytes: body.bytes ?? null }));
 }
 
 function answerPage(reply: FastifyReply, { batch, status, next }: LogPage, form: Form): FastifyReply {

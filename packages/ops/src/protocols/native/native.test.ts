@@ -204,6 +204,12 @@ describe.each(databases)('native API on $name', (database) => {
     expect((await asAnn('GET', `/pipelines/${pipeline.id}/logs`, undefined, { accept: 'application/vnd.apache.arrow.file' })).text.slice(0, 6)).toBe('ARROW1');
     expectProblem(await asAnn('GET', `/pipelines/${pipeline.id}/logs`, undefined, { accept: 'image/png' }), 'not_acceptable');
     expectProblem(await asAnn('GET', `/pipelines/${pipeline.id}/logs?cursor=AAAA`), 'invalid_cursor');
+    const retention = `/pipelines/${pipeline.id}/log-retention`;
+    expect((await asAnn('PUT', retention, { days: 7 })).body).toEqual({ days: 7, bytes: null, effective: { days: 7, bytes: 68_719_476_736 } });
+    expect((await asAnn('GET', retention)).body).toEqual({ days: 7, bytes: null, effective: { days: 7, bytes: 68_719_476_736 } });
+    expect((await asAnn('PUT', retention, { days: null, bytes: 0 })).body).toEqual({ days: null, bytes: 0, effective: { days: 365, bytes: 0 } });
+    for (const wrong of [{ days: -1 }, { days: 1.5 }, { bytes: 2 ** 54 }, { weeks: 1 }, []]) expectProblem(await asAnn('PUT', retention, wrong), 'invalid_request');
+    expectProblem(await t.call('PUT', `${api}${retention}`, { days: 1 }, { token: stranger }), 'pipeline_not_found');
     expectShape(PartitionsSchema, (await asAnn('GET', `/pipelines/${pipeline.id}/logs/partitions`)).body);
 
     expectProblem(await asAnn('DELETE', `/pipelines/${pipeline.id}`), 'in_use');

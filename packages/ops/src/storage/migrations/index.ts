@@ -10,6 +10,7 @@ import { deployments } from './0020_deployments.ts';
 import { modelExecution } from './0031_model_execution.ts';
 import { signIn } from './0040_sign_in.ts';
 import { audit } from './0041_audit.ts';
+import { logRetention } from './0050_log_retention.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -24,4 +25,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0031_model_execution': modelExecution,
   '0040_sign_in': signIn,
   '0041_audit': audit,
+  '0050_log_retention': logRetention,
 };
