@@ -66,7 +66,7 @@ export class PipelineService implements Pipelines {
 
   async remove(actor: Actor, id: number): Promise<void> {
     const pipeline = await this.#find(actor, id, 'write');
-    if (!(await this.#store.removeStopped(id))) throw new PotorooError('in_use', `Pipeline ${pipeline.name} is deployed; undeploy it first.`);
+    if (!(await this.#store.removeStopped(id))) throw new PotorooError('in_use', `Pipeline ${pipeline.name} is deployed, or its engines are still stopping: undeploy it and wait until it has stopped.`);
   }
 
   async #find(actor: Actor, id: number, right: 'read' | 'write'): Promise<Pipeline> {

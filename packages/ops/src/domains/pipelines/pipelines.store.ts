@@ -100,10 +100,14 @@ export class PipelineStore {
 
   /** With its versions and what is left of its deployment; false when it is deployed. */
   async removeStopped(id: number): Promise<boolean> {
-    const { numDeletedRows } = await this.#db.deleteFrom('pipelines').where('id', '=', id)
-      .where(({ not, exists, selectFrom }) => not(exists(selectFrom('deployments').select('deployments.id').where('deployments.pipelineId', '=', id).where('deployments.wanted', '=', 'running'))))
-      .executeTakeFirst();
-    return numDeletedRows > 0n;
+    return this.#db.transaction().execute(async (trx) => {
+      // A deployment keeps its port until its engines have stopped.
+      await trx.deleteFrom('deployments').where('pipelineId', '=', id).where('wanted', '=', 'stopped').where('port', 'is', null).execute();
+      const { numDeletedRows } = await trx.deleteFrom('pipelines').where('id', '=', id)
+        .where(({ not, exists, selectFrom }) => not(exists(selectFrom('deployments').select('deployments.id').where('deployments.pipelineId', '=', id))))
+        .executeTakeFirst();
+      return numDeletedRows > 0n;
+    });
   }
 }
 
