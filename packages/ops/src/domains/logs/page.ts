@@ -12,6 +12,8 @@ export const pageBounds = { bytes: 4 * 1024 * 1024, rows: 50_000 } as const;
 const attempts = 5;
 /** Rows are views of what was read of their segment; when those hold on to this much, they are copied out. */
 const heldBytes = 32 * 1024 * 1024;
+/** Likewise at this many: a view of one row is larger than the row. */
+const heldParts = 512;
 
 /**
  * One page of a pipeline's log. Rows of one partition keep their order; partitions are merged by the time of their rows, and by
@@ -51,7 +53,11 @@ class PageReader {
   /** Runs of rows in order, and the same rows as batches. */
   readonly #runs: Run[] = [];
   #parts: Batch[] = [];
+  /** Those before them, copied out. */
+  readonly #copied: Batch[] = [];
   #last: Rows | undefined;
+  /** What parts are views of: with partitions in turns, a batch comes back again and again. */
+  readonly #batches = new Set<Batch>();
   #held = 0;
   #rows = 0;
   #bytes = 0;
@@ -65,14 +71,18 @@ class PageReader {
   async read(): Promise<LogPage> {
     const streams = await this.#streams();
     const status = await this.#merge(streams);
-    return { batch: batchOf(this.#parts, this.#runs), status, next: status === 'All' ? null : cursorOf(streams, this.#window.backwards) };
+    return { batch: batchOf([...this.#copied, ...this.#parts], this.#runs), status, next: status === 'All' ? null : cursorOf(streams, this.#window.backwards) };
   }
 
   async #streams(): Promise<PartitionStream[]> {
     const { pipelineId, pipelineVersion, partition, start, end, cursor } = this.#query;
     const spans = await this.#context.store.segments(pipelineId, { pipelineVersion, partition, start: start?.getTime(), end: end?.getTime() });
     const byPartition = new Map<string, SegmentSpan[]>();
-    for (const span of spans) byPartition.set(span.partition, [...(byPartition.get(span.partition) ?? []), span]);
+    for (const span of spans) {
+      const own = byPartition.get(span.partition);
+      if (own === undefined) byPartition.set(span.partition, [span]);
+      else own.push(span);
+    }
     const shadows = new Set([...byPartition.keys()].map(shadowPartition).filter((name) => byPartition.has(name)));
     const schemas = shadows.size === 0 ? undefined : await this.#context.store.shadowSchemas(pipelineId);
     // Backwards, what is not in a cursor is newer than what it leads to, or has been read; forwards it is new.
@@ -103,12 +113,17 @@ class PageReader {
     this.#rows += count;
     this.#bytes += rows.bytes;
     this.#runs.push({ source: rows.source, rows: count });
-    if (rows.batch !== this.#last?.batch) this.#held += rows.batchBytes;
+    if (!this.#batches.has(rows.batch)) {
+      this.#batches.add(rows.batch);
+      this.#held += rows.batchBytes;
+    }
     this.#last = rows;
     this.#parts.push((this.#window.backwards ? reversed : slice)(rows.batch, rows.from, rows.to));
-    if (this.#held < heldBytes || this.#parts.length === 1) return;
-    this.#parts = [concat(this.#parts)];
-    this.#held = this.#bytes;
+    if ((this.#held < heldBytes && this.#parts.length < heldParts) || this.#parts.length === 1) return;
+    this.#copied.push(concat(this.#parts));
+    this.#parts = [];
+    this.#batches.clear();
+    this.#held = 0;
   }
 
   /** The stream whose next row is next, and up to which other stream's row it may go on. Streams are opened only when it is their turn. */
