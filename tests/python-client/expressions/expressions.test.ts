@@ -16,7 +16,7 @@ const arrays = { float32: Float32Array, float64: Float64Array, int8: Int8Array, 
 function valuesOf(type: ElementType, values: readonly unknown[]): Values {
   if (type === 'string') return utf8From(values as string[]);
   if (type === 'int64') return BigInt64Array.from(values as number[], BigInt);
-  return arrays[type as keyof typeof arrays].from(values as number[], Number);
+  return new arrays[type as keyof typeof arrays](values.map(Number));
 }
 function columnOf(field: Field, rows: readonly unknown[]): Column {
   if (field.shape.length === 0) return { kind: 'tensor', name: field.name, type: field.type, shape: [], values: valuesOf(field.type, rows) };

@@ -96,7 +96,7 @@ describe('the native API, route by route', () => {
     return path + (/\/models\/[^/]+\/versions$/.test(path) && route.includes('/workspaces/') ? '?framework=onnx' : '');
   }
   const bodyOf = (route: string): unknown => {
-    if (/\/models\/:name\/versions$/.test(route)) return model;
+    if (route.endsWith('/models/:name/versions')) return model;
     if (route.endsWith('/infer') || route.endsWith('/index')) return [];
     if (route in bodies) return bodies[route];
     if (route === 'PUT /pipelines/:pipelineId/deployment') return { pipelineVersionId: Number(own['pipelineVersionId']) };
