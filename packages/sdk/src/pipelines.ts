@@ -1,4 +1,4 @@
-import { apiPrefix, PotorooError, type ApiDeployment, type ApiPipeline, type ApiPipelineVersion, type DeploymentConfig, type Step } from '@potoroo/contract';
+import { apiPrefix, PotorooError, type ApiDeployment, type ApiPipeline, type ApiPipelineVersion, type DeploymentConfig, type Step, type ApiLogRetention, type ApiSetLogRetention } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
 import { Deployment } from './deployments.ts';
 import { inferAt, type Infer } from './inference.ts';
@@ -115,6 +115,16 @@ export class Pipeline {
   /** What was inferred, newest first unless `order` or `start` says otherwise. */
   logs(options: LogOptions = {}): Logs {
     return new Logs(this.#calls.transport, `${base}/${this.id}/logs`, options);
+  }
+
+  /** How long and how much of its log is kept: null is as the server is set, 0 for ever. */
+  async logRetention(options: CallOptions = {}): Promise<ApiLogRetention> {
+    return await this.#calls.transport.json<ApiLogRetention>(`${base}/${this.id}/log-retention`, options);
+  }
+
+  /** What is over it is removed within the hour. @throws PotorooError invalid_request */
+  async setLogRetention(retention: ApiSetLogRetention, options: CallOptions = {}): Promise<ApiLogRetention> {
+    return await this.#calls.transport.json<ApiLogRetention>(`${base}/${this.id}/log-retention`, { ...options, method: 'PUT', json: retention });
   }
 
   async delete(options: CallOptions = {}): Promise<void> {
