@@ -6,7 +6,7 @@ const suites = {
   unit: { include: ['packages/*/src/**/*.test.ts', 'tests/*.test.ts'], testTimeout: 30_000 },
   client: { include: ['tests/python-client/**/*.test.ts'], testTimeout: 300_000 },
   v2: { include: ['tests/v2-clients/**/*.test.ts'], testTimeout: 300_000 },
-  fuzz: { include: ['tests/fuzz/**/*.test.ts'], testTimeout: 900_000 },
+  fuzz: { include: ['packages/ops/src/protocols/fuzz.test.ts'], testTimeout: 900_000, env: { POTOROO_FUZZ_REQUESTS: '50000' } },
   frameworks: { include: ['tests/frameworks/**/*.test.ts'], testTimeout: 1_200_000 },
   oidc: { include: ['tests/oidc/**/*.test.ts'], testTimeout: 300_000 },
   load: { include: ['tests/load/**/*.test.ts'], testTimeout: 900_000 },
@@ -16,8 +16,8 @@ export default defineConfig({
   test: {
     // Many tests start real servers and engines: one worker a core, never more.
     maxWorkers: Math.max(1, Math.min(4, availableParallelism())),
-    projects: Object.entries(suites).map(([name, { include, testTimeout }]) => ({
-      test: { name, include, testTimeout, hookTimeout: testTimeout, pool: 'forks' as const },
+    projects: Object.entries(suites).map(([name, suite]) => ({
+      test: { name, ...suite, hookTimeout: suite.testTimeout, pool: 'forks' as const },
     })),
   },
 });

@@ -157,6 +157,8 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       ['with a value of the wrong type', '{ workspace_by_pk(id: "one") { id } }', /bigint/],
       ['with an id beyond what JSON keeps', '{ workspace_by_pk(id: 9223372036854775807) { id } }', /bigint/],
       ['that nests without end', `{ workspace_by_pk(id: 1) ${'{ pipelines { workspace '.repeat(20)} { id } ${'} } '.repeat(20)} }`, /deeper than/],
+      ['whose brackets would use up the stack', '{ a '.repeat(3_000), /deeper than 64 brackets/],
+      ['whose values would', `{ tag(where: ${'['.repeat(3_500)}) { id } }`, /deeper than 64 brackets/],
       ['that asks for everything at once', `{ ${Array.from({ length: 2000 }, (_, i) => `a${i}: workspace_by_pk(id: 1) { id }`).join(' ')} }`, /fields|tokens/],
       ['that names one field over and over', `{ workspace_by_pk(id: 1) { ${'id '.repeat(990)} } }`, /aborted/],
       ['that introspects in circles', `{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }`, /introspection depth/i],

@@ -1,10 +1,26 @@
-import { GraphQLError, Kind, parse, type DocumentNode, type FragmentDefinitionNode, type SelectionSetNode } from 'graphql';
+import { GraphQLError, Kind, Lexer, parse, Source, TokenKind, type DocumentNode, type FragmentDefinitionNode, type SelectionSetNode } from 'graphql';
 
 /** Deepest document of the client: its introspection query, 13 levels. Everything else it sends stays below 200 fields. */
-export const limits = { tokens: 4_000, depth: 16, fields: 1_000, rows: 20_000 } as const;
+export const limits = { tokens: 4_000, brackets: 64, depth: 16, fields: 1_000, rows: 20_000 } as const;
+
+const opening: ReadonlySet<string> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L]);
+const closing: ReadonlySet<string> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R]);
+
+/** The parser calls itself for every bracket: enough of them would use up the stack. */
+function checkBrackets(source: string): void {
+  const lexer = new Lexer(new Source(source));
+  for (let open = 0, tokens = 0; tokens <= limits.tokens; tokens += 1) {
+    const { kind } = lexer.advance();
+    if (kind === TokenKind.EOF) return;
+    if (opening.has(kind)) open += 1;
+    else if (closing.has(kind)) open -= 1;
+    if (open > limits.brackets) throw new GraphQLError(`The document nests deeper than ${limits.brackets} brackets. Ask for less at once.`);
+  }
+}
 
 /** Parses a document and refuses, before anything runs, one that could not be a reasonable question. */
 export function parseBounded(source: string): DocumentNode {
+  checkBrackets(source);
   const document = parse(source, { maxTokens: limits.tokens, noLocation: true });
   const fragments = new Map<string, FragmentDefinitionNode>();
   for (const d of document.definitions) if (d.kind === Kind.FRAGMENT_DEFINITION) fragments.set(d.name.value, d);
