@@ -1,5 +1,5 @@
 import type { FastifyError } from 'fastify';
-import { PotorooError } from '@potoroo/contract';
+import { isPotorooError, PotorooError } from '@potoroo/contract';
 import { fromDatabaseError } from '../storage/errors.ts';
 
 /** Whatever was thrown while a request was served, as an error with a code: the web framework's, the database's, the system's. */
@@ -10,5 +10,7 @@ export function toPotorooError(thrown: unknown): PotorooError {
   if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return new PotorooError('malformed_body', 'The body is empty: send a JSON document.', { cause: thrown });
   if (thrown instanceof SyntaxError || code === 'FST_ERR_CTP_INVALID_JSON_BODY') return new PotorooError('malformed_body', `The body is not JSON: ${message ?? ''}.`.replace(/\.\.$/, '.'), { cause: thrown });
   if (code?.startsWith('FST_') && statusCode !== undefined && statusCode < 500) return new PotorooError('malformed_body', `The request cannot be read: ${message ?? code}.`.replace(/\.\.$/, '.'), { cause: thrown });
+  // What serves the pages of the API refuses paths of its own accord.
+  if (!isPotorooError(thrown) && statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new PotorooError('invalid_request', 'The path of the request cannot be read: take it from the API page.', { cause: thrown });
   return fromDatabaseError(thrown);
 }

@@ -19,14 +19,14 @@ export function connectionRoutes(app: FastifyInstance, { domains: { connections 
   post(app, '/v1/api/connections/create', Type.Object({ name: Type.String(), type: Type.String(), details: Type.Record(Type.String(), Type.Unknown()) }), async ({ actor, body }) => {
     return { id: (await connections.create(actor, body)).id };
   }, { readable: [...generated, 409] });
-  post(app, '/v1/api/connections/get', Type.Object({ name: Type.String() }), ({ actor, body }) => whole(actor, body), found);
-  post(app, '/v1/api/connections/get_by_id', Type.Object({ id: Type.String() }), ({ actor, body }) => whole(actor, body), found);
+  post(app, '/v1/api/connections/get', Type.Object({ name: Type.String() }), ({ actor, body }) => whole(actor, { name: body.name }), found);
+  post(app, '/v1/api/connections/get_by_id', Type.Object({ id: Type.String() }), ({ actor, body }) => whole(actor, { id: body.id }), found);
   post(app, '/v1/api/connections/list', Type.Object({ workspace_id: Maybe(Id) }), async ({ actor, body }) => {
     const items = await all((page) => connections.list(actor, { ...page, ...(body.workspace_id ? { workspaceId: body.workspace_id } : {}) }));
     return { connections: items.map(connectionBody) };
   }, { readable: generated });
   post(app, '/v1/api/connections/delete', Type.Object({ name: Type.String() }), async ({ actor, body, reply }) => {
-    await connections.remove(actor, body);
+    await connections.remove(actor, { name: body.name });
     return reply.code(204).send();
   }, { readable: generated });
   // Here the client takes every body that it can read for success, so refusals keep the statuses that it cannot.
