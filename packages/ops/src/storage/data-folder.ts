@@ -9,6 +9,9 @@ export interface DataFolder {
   release(): void;
 }
 
+/** What nobody refers to is closed by the garbage collector, and with it the lock would end. */
+const taken = new Set<Sqlite.Database>();
+
 /**
  * Takes a data folder for this process alone. The lock is the operating system's, on a file held open, so that it ends with
  * the process however that ends; `server.json` beside it only tells people who holds it.
@@ -36,7 +39,8 @@ export function takeDataFolder(path: string): DataFolder {
     throw fromSystemError(error, `Opening the data folder ${path}`);
   }
   const held = lock;
-  return { path, release: () => { held.close(); } };
+  taken.add(held);
+  return { path, release: () => { taken.delete(held); held.close(); } };
 }
 
 function holderOf(file: string): string {
