@@ -24,6 +24,9 @@ const unsentBytes = 1 << 20;
 /** Where bytes go that belong to no body yet: heads, and bodies that came along with them. What is in it is read at once. */
 const landing = Buffer.allocUnsafeSlow(16 * 1024);
 
+/** Answers up to this size are copied together: one buffer is sent with less ado than several. */
+const joined = 16 * 1024;
+
 let second = 0;
 let dateLine = '';
 function date(): string {
@@ -89,7 +92,7 @@ class LaneExchange implements Exchange {
     if (text) length = Buffer.byteLength(body);
     else for (const part of body) length += part.length;
     const head = `${start(status, contentType)}${date()}${headers}${this.#lane.closesAfter(this) ? 'Connection: close\r\n' : ''}Content-Length: ${length}\r\n\r\n`;
-    if (!text) this.answer = [head, ...body];
+    if (!text) this.answer = length <= joined ? [Buffer.concat([Buffer.from(head, 'latin1'), ...body])] : [head, ...body];
     else if (length === body.length) this.answer = [head + body]; // ASCII throughout: one string, written as it is
     else this.answer = [head, Buffer.from(body)];
     this.#lane.answered(this);

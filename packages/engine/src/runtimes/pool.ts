@@ -19,11 +19,15 @@ interface Job {
   reject(error: Error): void;
 }
 
+/** A run that is still under way when its thread is to end has this long. */
+const finishMs = 10_000;
+
 /** One worker thread with a session of its own; it works on one batch at a time. */
 class Thread {
   readonly #worker: Worker;
   readonly ready: Promise<void>;
   #job: Job | undefined;
+  #done: (() => void) | undefined;
   #proven = false;
 
   constructor(data: WorkerData, freed: (thread: Thread) => void, lost: (thread: Thread, proven: boolean, error: PotorooError) => void) {
@@ -39,6 +43,7 @@ class Thread {
         if (!this.#proven) return reject(error ?? new PotorooError('internal', 'The model thread answered before it was ready.'));
         const job = this.#job;
         this.#job = undefined;
+        this.#done?.();
         if (message.type === 'answer') job?.resolve(message.batch);
         else if (error !== undefined) job?.reject(error);
         freed(this);
@@ -60,7 +65,13 @@ class Thread {
     this.#worker.postMessage(batch, transfer);
   }
 
+  /** Ends the thread once it is done: a run that loses its thread takes the whole process with it. Not for ever, though. */
   async stop(): Promise<void> {
+    if (this.#job !== undefined) {
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([new Promise<void>((resolve) => { this.#done = resolve; }), new Promise((resolve) => { timer = setTimeout(resolve, finishMs); })]);
+      clearTimeout(timer);
+    }
     await this.#worker.terminate();
   }
 }
