@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 
 /** UTF-8 strings end to end: string i is `bytes[offsets[i] .. offsets[i+1]]`. */
 export interface Utf8 {

@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType } from '@potoroo/contract';
+import { PotorooError, type ElementType } from '@potoroo/contract/plain';
 import { allocate, type NumericValues, type Utf8, type Values } from './batch.ts';
 import { halfToNumber, numberToHalf } from './float16.ts';
 import { quote } from './shapes.ts';

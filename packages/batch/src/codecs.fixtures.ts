@@ -1,4 +1,4 @@
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import { allocate, sizeOf, utf8At, utf8From, type Batch, type Column, type NumericValues, type TensorColumn, type Utf8, type Values } from './batch.ts';
 import { halfToNumber, numberToHalf } from './float16.ts';
 

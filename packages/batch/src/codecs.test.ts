@@ -1,4 +1,4 @@
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import { decodeArrow } from './arrow/read.ts';
 import { arrowBatchMessage, arrowSchemaMessage, encodeArrowFile, encodeArrowStream } from './arrow/write.ts';

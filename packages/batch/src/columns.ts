@@ -1,4 +1,4 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import { allocate, sizeOf, type Batch, type Column, type ListColumn, type NumericValues, type StructColumn, type TensorColumn, type Utf8, type Values } from './batch.ts';
 import { equalShapes, quote, typeText } from './shapes.ts';
 

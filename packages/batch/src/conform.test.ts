@@ -1,4 +1,4 @@
-import type { ElementType, Field } from '@potoroo/contract';
+import type { ElementType, Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import type { Batch, Column } from './batch.ts';
 import { columnOf, failure, tableOf } from './codecs.fixtures.ts';

@@ -1,4 +1,4 @@
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import { allocate, sizeOf, type Batch, type Column, type ListColumn, type TensorColumn } from './batch.ts';
 import { cast, castable, isFloat } from './cast.ts';
 import { tensorOrList } from './columns.ts';

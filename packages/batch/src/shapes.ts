@@ -1,4 +1,4 @@
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { sizeOf } from './batch.ts';
 
 /**

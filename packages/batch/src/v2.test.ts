@@ -1,4 +1,4 @@
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import type { Batch } from './batch.ts';
 import { batchOf, columnOf, failure, tableOf } from './codecs.fixtures.ts';

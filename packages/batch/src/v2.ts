@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { elementBytes, sizeOf, viewOf, type Batch, type NumericValues, type TensorColumn, type Utf8, type Values } from './batch.ts';
 import { conform } from './conform.ts';
 import { encodeFlat } from './json/encode.ts';

@@ -1,10 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
+import { elementTypes, type ElementType } from './element.ts';
 
-/** Element types of a column. `timestamp` is milliseconds since the epoch (UTC) in 64 bits; `bool` is one byte, 0 or 1. */
-export const elementTypes = [
-  'bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'float16', 'float32', 'float64', 'string', 'timestamp',
-] as const;
-export type ElementType = (typeof elementTypes)[number];
 export const ElementTypeSchema = Type.Union(elementTypes.map((t) => Type.Literal(t)), { $id: 'ElementType' });
 
 /** A field of a record. */

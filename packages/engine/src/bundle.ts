@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, relative, isAbsolute } from 'node:path';
-import { checkSteps, modelsOfStep, PotorooError, type Bundle, type ModelRef, type Step } from '@potoroo/contract';
+import { checkSteps, modelsOfStep, PotorooError, type Bundle, type ModelRef, type Step } from '@potoroo/contract/plain';
 
 const stepTypes: ReadonlySet<Step['type']> = new Set(['model', 'random-split', 'key-split', 'shadow', 'validations'] as const);
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { decodeArrow, encodeArrowFile, encodeArrowStream, utf8At, type Batch, type TensorColumn, type Utf8 } from '@potoroo/batch';
-import { engineExit } from '@potoroo/contract';
+import { engineExit } from '@potoroo/contract/plain';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fixture, temporaryFolder, writeBundle, type BundleOptions } from './testing/bundle.ts';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { isPotorooError } from '@potoroo/contract';
+import { isPotorooError } from '@potoroo/contract/plain';
 import { readOnnxHeader } from './runtimes/onnx-header.ts';
 import { loadHere, type ModelFile } from './runtimes/load.ts';
 

@@ -2,7 +2,7 @@ import { setInterval } from 'node:timers';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Socket } from 'node:net';
-import { engineExit, isPotorooError, PotorooError, shadowFolder, shadowPartition, type Bundle, type EngineToHost, type ErrorCode, type HostToEngine } from '@potoroo/contract';
+import { engineExit, isPotorooError, PotorooError, shadowFolder, shadowPartition, type Bundle, type EngineToHost, type ErrorCode, type HostToEngine } from '@potoroo/contract/plain';
 import { readBundle } from './bundle.ts';
 import { Access } from './http/access.ts';
 import { Connections } from './http/front.ts';

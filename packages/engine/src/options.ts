@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { PotorooError, type AccessList } from '@potoroo/contract';
+import { PotorooError, type AccessList } from '@potoroo/contract/plain';
 import { isLogLevel, type LogLevel } from './log.ts';
 
 export interface EngineOptions {

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Batch, TensorColumn } from '@potoroo/batch';
-import type { Bundle } from '@potoroo/contract';
+import type { Bundle } from '@potoroo/contract/plain';
 import { describe, expect, test } from 'vitest';
 import { readBundle } from './bundle.ts';
 import { loadPipeline, type Pipeline, type PipelineRun } from './pipeline.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Batch } from '@potoroo/batch';
-import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract';
+import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract/plain';
 import { loadChallenger, loadModel } from './runtimes/load.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 import { keyField, type KeyColumn } from './steps/keys.ts';

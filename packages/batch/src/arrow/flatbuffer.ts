@@ -1,4 +1,4 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 
 export function malformed(what: string): PotorooError {
   return new PotorooError('malformed_body', `The Arrow data cannot be read: ${what}.`);

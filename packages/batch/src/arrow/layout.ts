@@ -1,4 +1,4 @@
-import type { ElementType, Field } from '@potoroo/contract';
+import type { ElementType, Field } from '@potoroo/contract/plain';
 import type { Column } from '../batch.ts';
 import { FlatbufferBuilder, i16, i32, i64, i8, ref, type Slot } from './builder.ts';
 import { headers } from './messages.ts';

@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { allocate, viewOf, type Batch, type Column, type NumericValues, type TensorColumn, type Utf8 } from '../batch.ts';
 import { concat, sliceColumn, tensorOrList } from '../columns.ts';
 import { quote } from '../shapes.ts';

@@ -1,4 +1,4 @@
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import { decodeArrowSchema } from './read.ts';
 import { encodeArrowSchema } from './write.ts';

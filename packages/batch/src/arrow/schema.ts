@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { quote } from '../shapes.ts';
 import { malformed, type Table } from './flatbuffer.ts';
 

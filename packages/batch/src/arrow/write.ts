@@ -1,4 +1,4 @@
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import { elementBytes, sizeOf, type Batch, type Column, type NumericValues, type TensorColumn, type Utf8 } from '../batch.ts';
 import { arrange } from '../columns.ts';
 import { quote } from '../shapes.ts';

@@ -1,4 +1,4 @@
-import { isPotorooError, type Field } from '@potoroo/contract';
+import { isPotorooError, type Field } from '@potoroo/contract/plain';
 import { describe, expect, test } from 'vitest';
 import type { Batch } from '../batch.ts';
 import { compileValidation } from './compile.ts';

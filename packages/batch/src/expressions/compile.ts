@@ -1,4 +1,4 @@
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { column as columnOf, type Batch } from '../batch.ts';
 import { decodeArrow } from '../arrow/read.ts';
 import { aggregate, type Aggregate } from './aggregates.ts';

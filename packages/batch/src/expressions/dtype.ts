@@ -1,4 +1,4 @@
-import type { ElementType, Field } from '@potoroo/contract';
+import type { ElementType, Field } from '@potoroo/contract/plain';
 import type { Column } from '../batch.ts';
 
 /** Type of an expression: an element type, a list of such, or `null` for the literal that has no other type. */

@@ -1,4 +1,4 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import { showDtype, type Dtype } from './dtype.ts';
 import { isNull, type Vector } from './vector.ts';
 

@@ -5,7 +5,7 @@
  * so that columns can be read in place. A *schema* frame is JSON and holds for the rows frames that follow it; a *rows*
  * frame is a small head and the raw buffers of its columns. All numbers are little-endian.
  */
-import { elementTypes, PotorooError, type ElementType } from '@potoroo/contract';
+import { elementTypes, PotorooError, type ElementType } from '@potoroo/contract/plain';
 import type { Column } from '../batch.ts';
 
 /** Type of a logged column as it lies in frames: a tensor's shape may differ from frame to frame, its rank not. */

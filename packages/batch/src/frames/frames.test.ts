@@ -1,6 +1,6 @@
 import { Checksum } from './checksum.ts';
 import { describe, expect, test } from 'vitest';
-import { elementTypes } from '@potoroo/contract';
+import { elementTypes } from '@potoroo/contract/plain';
 import { allocate, utf8At, utf8From, type Column, type ListColumn, type TensorColumn, type Utf8 } from '../batch.ts';
 import { decodeRows, decodeSchema, FrameEncoder, FrameReader, isOfType, logTypeOf, maxFrameRows, rowRange, rowsToBatch, type LogRows, type LogSchema } from './index.ts';
 

@@ -1,4 +1,4 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import type { Column, Utf8 } from '../batch.ts';
 import { Checksum } from './checksum.ts';
 import { frameHeaderBytes, kinds, magic, padded, type LogRequest, type LogRows, type LogSchema } from './format.ts';

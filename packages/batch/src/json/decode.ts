@@ -1,4 +1,4 @@
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import type { Batch } from '../batch.ts';
 import { duplicateColumn, emptyBatch, namesMismatch } from '../conform.ts';
 import { quote, typeText } from '../shapes.ts';

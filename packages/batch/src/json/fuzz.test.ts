@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import { attempt, failure, random, tableOf } from '../codecs.fixtures.ts';
 import { decodeDictionary, decodeRecords } from './decode.ts';

@@ -1,4 +1,4 @@
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import type { Batch, TensorColumn } from '../batch.ts';
 import { failure, random, tableOf } from '../codecs.fixtures.ts';

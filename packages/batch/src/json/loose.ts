@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType } from '@potoroo/contract';
+import { PotorooError, type ElementType } from '@potoroo/contract/plain';
 import { allocate, utf8From, type Batch, type Column, type TensorColumn } from '../batch.ts';
 import { tensorOrList } from '../columns.ts';
 import { emptyBatch } from '../conform.ts';

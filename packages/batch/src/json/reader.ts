@@ -1,4 +1,4 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import { quote } from '../shapes.ts';
 
 /** Lists and objects nest at most this deep. */

@@ -1,4 +1,4 @@
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { sizeOf, type TensorColumn, type Utf8, type Values } from '../batch.ts';
 import { cast, isFloat } from '../cast.ts';
 import { nullNotAllowed, wrongShape } from '../conform.ts';

@@ -1,5 +1,5 @@
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey } from 'jose';
-import type { AccessList } from '@potoroo/contract';
+import type { AccessList } from '@potoroo/contract/plain';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Access } from './access.ts';
 

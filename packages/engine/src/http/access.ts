@@ -1,4 +1,4 @@
-import { PotorooError, type AccessList } from '@potoroo/contract';
+import { PotorooError, type AccessList } from '@potoroo/contract/plain';
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 
 /** Bearer tokens that were good: at most this many are remembered, each until it expires. */

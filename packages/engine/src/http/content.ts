@@ -1,4 +1,4 @@
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 
 /** Forms of inference data on the guide's endpoints. */
 export type InputForm = 'json' | 'records' | 'wallaroo' | 'arrow';

@@ -1,7 +1,7 @@
 import { unlinkSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import { readDirectly } from './direct.ts';
 import type { Exchange } from './exchange.ts';
 import { Lane, type LaneHost } from './lane.ts';

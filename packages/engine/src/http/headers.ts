@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import type { Exchange } from './exchange.ts';
 
 // Unique enough and cheap: a random word for the process, then a count.

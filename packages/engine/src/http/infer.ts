@@ -1,5 +1,5 @@
 import { conform, decodeArrow, decodeDictionary, decodeLoose, decodeRecords, encodeArrowFile, encodeArrowStream, encodeDictionary, encodeRecords, type Batch } from '@potoroo/batch';
-import { isPotorooError, PotorooError } from '@potoroo/contract';
+import { isPotorooError, PotorooError } from '@potoroo/contract/plain';
 import { answerRows, edgeResult, type Share } from '../serving/answer.ts';
 import type { Service } from '../serving/service.ts';
 import { conformWithKeys } from '../steps/keys.ts';

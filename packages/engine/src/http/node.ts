@@ -1,7 +1,7 @@
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { gunzip, inflate } from 'node:zlib';
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import { jsonType } from './content.ts';
 import { bodyBuffer } from './bodies.ts';
 import type { Body, Exchange } from './exchange.ts';

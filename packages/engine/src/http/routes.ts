@@ -1,4 +1,4 @@
-import { errorCodes, PotorooError, type AccessList } from '@potoroo/contract';
+import { errorCodes, PotorooError, type AccessList } from '@potoroo/contract/plain';
 import { log } from '../log.ts';
 import type { Service } from '../serving/service.ts';
 import type { Access } from './access.ts';

@@ -1,5 +1,5 @@
 import { decodeV2, encodeV2, type V2Request } from '@potoroo/batch';
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { answerOutputs } from '../serving/answer.ts';
 import type { Service } from '../serving/service.ts';
 import { jsonType } from './content.ts';

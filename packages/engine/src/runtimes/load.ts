@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { PotorooError, type Field, type PythonModel } from '@potoroo/contract';
+import { PotorooError, type Field, type PythonModel } from '@potoroo/contract/plain';
 import { loadOnnx } from './onnx.ts';
 import { openPool } from './pool.ts';
 import type { LoadOptions, Runtime } from './runtime.ts';

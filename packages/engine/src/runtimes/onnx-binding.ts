@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import type { ElementType } from '@potoroo/contract';
+import type { ElementType } from '@potoroo/contract/plain';
 
 /** A tensor as ONNX Runtime's binding takes and gives it. Strings are JavaScript strings, float16 raw bits. */
 export interface OrtTensor {

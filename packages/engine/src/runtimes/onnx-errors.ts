@@ -1,4 +1,4 @@
-import { isPotorooError, PotorooError } from '@potoroo/contract';
+import { isPotorooError, PotorooError } from '@potoroo/contract/plain';
 
 /** The part of ONNX Runtime's text that helps a person: no source paths, no C++ signatures, no log prefix. */
 export function usefulPart(text: string): string {

@@ -1,4 +1,4 @@
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import type { TensorInfo } from './onnx-binding.ts';
 
 /** How a model's tensors relate to rows. */

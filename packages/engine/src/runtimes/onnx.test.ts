@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { utf8At, utf8From, type Batch, type Column, type TensorColumn, type Utf8, type Values } from '@potoroo/batch';
-import type { ElementType } from '@potoroo/contract';
+import type { ElementType } from '@potoroo/contract/plain';
 import { describe, expect, test } from 'vitest';
 import { fixture, temporaryFolder } from '../testing/bundle.ts';
 import { loadHere } from './load.ts';

@@ -1,5 +1,5 @@
 import { concat, slice, utf8At, utf8From, type Batch, type Column, type TensorColumn, type Utf8, type Values } from '@potoroo/batch';
-import { PotorooError, type ElementType, type Field } from '@potoroo/contract';
+import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { openSession, type OrtSession, type OrtTensor, type TensorInfo } from './onnx-binding.ts';
 import { loadError, runError } from './onnx-errors.ts';
 import { layoutOf, type Layout } from './onnx-layout.ts';

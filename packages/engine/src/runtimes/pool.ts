@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Batch } from '@potoroo/batch';
-import { PotorooError, type ErrorCode } from '@potoroo/contract';
+import { PotorooError, type ErrorCode } from '@potoroo/contract/plain';
 import { log } from '../log.ts';
 import type { Description, LoadOptions, Runtime } from './runtime.ts';
 import { detach } from './transfer.ts';

@@ -4,7 +4,7 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract';
+import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract/plain';
 import { readMessages, writeMessage, type FromPython } from './python-wire.ts';
 
 /** Folder with the packages `potoroo_runtime` and `mac`. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { PotorooError, type ErrorCode, type Field } from '@potoroo/contract';
+import { PotorooError, type ErrorCode, type Field } from '@potoroo/contract/plain';
 
 /** Messages between an engine and a model's process; the form is documented in `python/potoroo_runtime/wire.py`. */
 export type FromPython =

@@ -1,5 +1,5 @@
 import { decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import { log } from '../log.ts';
 import { PythonProcess, type PythonStart } from './python-process.ts';
 import type { Description, Runtime } from './runtime.ts';

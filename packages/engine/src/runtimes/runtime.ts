@@ -1,5 +1,5 @@
 import type { Batch } from '@potoroo/batch';
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 
 export interface Description {
   inputs: Field[];

@@ -1,5 +1,5 @@
 import { allocate, halfToNumber, sizeOf, utf8From, type Batch, type Column, type TensorColumn, type Utf8, type Values } from '@potoroo/batch';
-import type { Field } from '@potoroo/contract';
+import type { Field } from '@potoroo/contract/plain';
 
 /** Rows that fit `fields`: zeros and empty strings, free dimensions as 1. Every model should survive these. */
 export function zeros(fields: readonly Field[], rows: number): Batch {

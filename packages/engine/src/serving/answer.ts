@@ -1,5 +1,5 @@
 import { halfToNumber, slice, utf8At, utf8From, type Batch, type Column, type TensorColumn, type Utf8 } from '@potoroo/batch';
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import type { MetadataName, Selection } from './dataset.ts';
 import { modelOfRow, type RowModels } from './splits.ts';
 

@@ -1,5 +1,5 @@
 import { select, type Batch, type Column } from '@potoroo/batch';
-import { PotorooError } from '@potoroo/contract';
+import { PotorooError } from '@potoroo/contract/plain';
 import type { Pipeline } from '../pipeline.ts';
 
 /** What a request asks to get back, resolved against the columns this pipeline has. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { slice, utf8From, type Batch, type Column, type TensorColumn, type Utf8 } from '@potoroo/batch';
-import type { PotorooError } from '@potoroo/contract';
+import type { PotorooError } from '@potoroo/contract/plain';
 import { describe, expect, test } from 'vitest';
 import type { PipelineRun } from '../pipeline.ts';
 import { loadHere } from '../runtimes/load.ts';

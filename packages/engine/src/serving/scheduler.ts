@@ -1,6 +1,6 @@
 import type { Batch } from '@potoroo/batch';
 import { concat } from '@potoroo/batch';
-import { isPotorooError, PotorooError } from '@potoroo/contract';
+import { isPotorooError, PotorooError } from '@potoroo/contract/plain';
 import type { PipelineRun } from '../pipeline.ts';
 
 /** One request's rows, waiting for a run. */

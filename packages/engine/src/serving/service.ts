@@ -1,5 +1,5 @@
 import type { Batch, Column } from '@potoroo/batch';
-import { PotorooError, type Bundle } from '@potoroo/contract';
+import { PotorooError, type Bundle } from '@potoroo/contract/plain';
 import { Metrics } from '../metrics.ts';
 import type { Pipeline, PipelineRun } from '../pipeline.ts';
 import type { Spool, SpoolGroup } from '../spool/spool.ts';

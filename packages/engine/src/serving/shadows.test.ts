@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ListColumn, TensorColumn } from '@potoroo/batch';
 import { decodeRows, decodeSchema, FrameReader, rowsToBatch, type LogSchema } from '@potoroo/batch/frames';
-import type { Step } from '@potoroo/contract';
+import type { Step } from '@potoroo/contract/plain';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { temporaryFolder, writeBundle, type BundleOptions } from '../testing/bundle.ts';
 import { endEngines, EngineProcess } from '../testing/process.ts';

@@ -1,6 +1,6 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromSystemError, PotorooError } from '@potoroo/contract';
+import { fromSystemError, PotorooError } from '@potoroo/contract/plain';
 import { FrameReader, rowRange } from '@potoroo/batch/frames';
 
 /** One file of a spool. Its name tells its partition and the offset of its first row. */

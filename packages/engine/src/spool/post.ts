@@ -1,5 +1,5 @@
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
-import type { ShipAnswer } from '@potoroo/contract';
+import type { ShipAnswer } from '@potoroo/contract/plain';
 
 const timeoutMs = 30_000;
 const maxAnswerBytes = 64 * 1024;

@@ -1,5 +1,5 @@
 import { closeSync, ftruncateSync, writeSync, writevSync } from 'node:fs';
-import { fromSystemError, PotorooError } from '@potoroo/contract';
+import { fromSystemError, PotorooError } from '@potoroo/contract/plain';
 import type { Column } from '@potoroo/batch';
 import { decodeSchema, FrameEncoder, FrameReader, isOfType, logTypeOf, maxFrameBytes, maxFrameRows, type LogPipeline, type LogRequest, type LogRows, type LogSchema } from '@potoroo/batch/frames';
 import { log } from '../log.ts';

@@ -1,5 +1,5 @@
 import { conform, halfToNumber, utf8At, utf8From, unitHash, type Batch, type Column, type Utf8 } from '@potoroo/batch';
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 
 /** An input column that decides where rows go, beyond what the models take. */
 export interface KeyColumn {

@@ -1,5 +1,5 @@
 import { concat, take, type Batch } from '@potoroo/batch';
-import { PotorooError, type Field, type Step } from '@potoroo/contract';
+import { PotorooError, type Field, type Step } from '@potoroo/contract/plain';
 import { keyTexts, missingKey, placeOf } from './keys.ts';
 import { standIn, type ModelIdentity, type RunContext, type StepRunner } from './step.ts';
 

@@ -1,5 +1,5 @@
 import { conform, type Batch, type Column } from '@potoroo/batch';
-import { PotorooError, type Field } from '@potoroo/contract';
+import { PotorooError, type Field } from '@potoroo/contract/plain';
 import { zeros } from '../runtimes/sample.ts';
 
 /** Whose rows a run has: the requests' rows lie in it one after the other. */

@@ -1,5 +1,5 @@
 import { slice, utf8From, type Batch, type TensorColumn, type Utf8 } from '@potoroo/batch';
-import type { Step } from '@potoroo/contract';
+import type { Step } from '@potoroo/contract/plain';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readBundle } from '../bundle.ts';
 import { loadPipeline, type Pipeline, type PipelineRun } from '../pipeline.ts';

@@ -1,5 +1,5 @@
 import { compileValidation, slice, type Batch, type Column, type Validation } from '@potoroo/batch';
-import type { Field, ValidationSpec } from '@potoroo/contract';
+import type { Field, ValidationSpec } from '@potoroo/contract/plain';
 import type { RunRequest } from './step.ts';
 
 /** The validations of a pipeline, compiled. */

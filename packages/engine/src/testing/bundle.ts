@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Bundle, BundleModel, ModelConfig, ModelRef, Step } from '@potoroo/contract';
+import type { Bundle, BundleModel, ModelConfig, ModelRef, Step } from '@potoroo/contract/plain';
 import { afterAll } from 'vitest';
 
 /** A model of `fixtures/`, by its name without the ending. */

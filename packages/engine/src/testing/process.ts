@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { EngineFailed, EngineReady } from '@potoroo/contract';
+import type { EngineFailed, EngineReady } from '@potoroo/contract/plain';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const running = new Set<EngineProcess>();

@@ -1,0 +1,9 @@
+/** Exit codes of an engine, so that a host can tell a bad bundle from a crash. */
+export const engineExit = { ok: 0, badSettings: 2, badBundle: 3, loadFailed: 4, portTaken: 5, outOfMemory: 6, storage: 7 } as const;
+
+/**
+ * What challengers said of the rows of a partition is a partition of its own: row for row, at the same offsets.
+ */
+export const shadowPartition = (partition: string): string => `${partition}.shadow`;
+/** Where an engine keeps it, below its spool folder. */
+export const shadowFolder = 'shadow';
