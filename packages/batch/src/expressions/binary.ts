@@ -18,6 +18,13 @@ const comparisons: Record<string, (order: number) => boolean> = {
   EqValidity: (o) => o === 0, NotEqValidity: (o) => o !== 0,
 };
 
+// Three-valued logic: 2 stands for null.
+type Logic = (a: number, b: number) => number;
+export const and: Logic = (a, b) => (a === 0 || b === 0 ? 0 : a === 2 || b === 2 ? 2 : 1);
+export const or: Logic = (a, b) => (a === 1 || b === 1 ? 1 : a === 2 || b === 2 ? 2 : 0);
+const xor: Logic = (a, b) => (a === 2 || b === 2 ? 2 : a ^ b);
+const logicals: Record<string, Logic> = { And: and, LogicalAnd: and, Or: or, LogicalOr: or, Xor: xor };
+
 /** The types both sides are brought to: a written number gives way to a column's type where that can hold it. */
 export function common(path: Path, a: Node, b: Node): Dtype {
   const [literal, other] = a.literal !== undefined && b.literal === undefined ? [a, b] : b.literal !== undefined && a.literal === undefined ? [b, a] : [undefined, undefined];
@@ -34,10 +41,10 @@ export function common(path: Path, a: Node, b: Node): Dtype {
 export function binary(path: Path, op: string, left: Node, right: Node): Node {
   const scalar = left.scalar && right.scalar;
   const rowwise = left.rowwise && right.rowwise;
-  if (op === 'And' || op === 'Or' || op === 'Xor' || op === 'LogicalAnd' || op === 'LogicalOr') {
+  const joins = own(logicals, op);
+  if (joins) {
     for (const side of [left, right]) if (side.dtype !== 'bool' && side.dtype !== 'null') refuse(path, `${op} joins true-or-false values, not ${showDtype(side.dtype)}`);
-    const rule = op.endsWith('And') ? and : op.endsWith('Or') && op !== 'Xor' ? or : xor;
-    return { dtype: 'bool', scalar, rowwise, run: (c) => logical(left.run(c), right.run(c), c.rows, rule) };
+    return { dtype: 'bool', scalar, rowwise, run: (c) => logical(left.run(c), right.run(c), c.rows, joins) };
   }
   const compare = own(comparisons, op);
   if (compare) {
@@ -105,12 +112,6 @@ function byteOrder(a: string, b: string): number {
   }
 }
 
-// Three-valued logic: 2 stands for null.
-type Logic = (a: number, b: number) => number;
-const and: Logic = (a, b) => (a === 0 || b === 0 ? 0 : a === 2 || b === 2 ? 2 : 1);
-const or: Logic = (a, b) => (a === 1 || b === 1 ? 1 : a === 2 || b === 2 ? 2 : 0);
-const xor: Logic = (a, b) => (a === 2 || b === 2 ? 2 : a ^ b);
-
 export function logical(a: Vector, b: Vector, rows: number, rule: Logic): Vector {
   const scalar = a.scalar && b.scalar;
   const length = scalar ? 1 : Math.max(a.scalar ? 0 : a.length, b.scalar ? 0 : b.length) || rows;
@@ -122,4 +123,3 @@ export function logical(a: Vector, b: Vector, rows: number, rule: Logic): Vector
   }
   return fromNumbers('bool', out, nulls, scalar);
 }
-export { and, or };

@@ -1,8 +1,3 @@
-/** Where a body starts in its buffer, so that what follows the v2 header in it (tensors) is aligned for any element. */
-export function bodyOffset(headerLength: number): number {
-  return (8 - (headerLength % 8)) % 8;
-}
-
 /** Buffers are kept by size in steps of this. */
 const step = 16 * 1024;
 /** Larger ones are not kept, and not more than this in all: an engine at rest should be small. */
@@ -11,9 +6,12 @@ const keptBytes = 8 * 1024 * 1024;
 const free = new Map<number, ArrayBuffer[]>();
 let kept = 0;
 
-/** Memory for a body of this length; not zeroed: nothing is served before it is full. */
+/**
+ * Memory for a body of this length; not zeroed: nothing is served before it is full. It starts so that what follows a v2 header
+ * in it (tensors) is aligned for any element.
+ */
 export function bodyBuffer(length: number, headerLength: number): Uint8Array {
-  const offset = bodyOffset(headerLength);
+  const offset = (8 - (headerLength % 8)) % 8;
   const size = Math.ceil((offset + length) / step) * step;
   const buffer = free.get(size)?.pop();
   if (buffer === undefined) return Buffer.allocUnsafeSlow(size).subarray(offset, offset + length);
