@@ -1,4 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox';
+import type { ErrorCode } from './errors.ts';
 
 const Quantity = Type.Union([Type.String(), Type.Number()]);
 const Resources = Type.Object(
@@ -38,9 +39,13 @@ export const deploymentStates = ['starting', 'running', 'updating', 'degraded', 
 export type DeploymentState = (typeof deploymentStates)[number];
 export type EngineState = (typeof engineStates)[number];
 
+/** What a state that is no error gives as its reason. */
+export const progressCodes = ['starting', 'updating', 'draining', 'stopping', 'stopped', 'scaled_to_zero'] as const;
+export type ProgressCode = (typeof progressCodes)[number];
+
 /** Why something is not running: a stable code, one sentence, and the last lines its log had. */
 export const ReasonSchema = Type.Object({
-  code: Type.String(),
+  code: Type.Unsafe<ErrorCode | ProgressCode>(Type.String({ description: `One of the codes of errors, or ${progressCodes.join(', ')}.` })),
   message: Type.String(),
   log: Type.Optional(Type.Array(Type.String())),
 });

@@ -61,6 +61,9 @@ export const errorCodes = {
   engine_start_timeout: { status: 500, title: 'The engine did not become ready in time' },
   engine_crashed: { status: 500, title: 'The engine stopped unexpectedly' },
   engine_out_of_memory: { status: 500, title: 'The engine went over its memory limit' },
+  engine_unresponsive: { status: 500, title: 'The engine runs but does not answer' },
+  arch_mismatch: { status: 422, title: 'No engine of this architecture runs here' },
+  insufficient_gpus: { status: 422, title: 'The host has fewer GPUs than asked for' },
   // the machine
   storage_full: { status: 507, title: 'No space left' },
   storage_read_only: { status: 500, title: 'The data folder cannot be written' },

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { apiPrefix, isPotorooError, PotorooError, type ApiDeployment, type ApiDeploymentStatus } from '@potoroo/contract';
+import { apiPrefix, isPotorooError, PotorooError, type ApiDeployment, type ApiDeploymentStatus, type Reason } from '@potoroo/contract';
 import { listOf, type Calls } from './calls.ts';
 import { readEvents } from './events.ts';
 import { inferAt, type Infer } from './inference.ts';
@@ -43,7 +43,7 @@ export class Deployment {
         if (response.body === null) throw new PotorooError('unreachable', 'The event stream has no body.');
         for await (const { event, data } of readEvents(response.body)) {
           failures = 0;
-          if (event === 'error') throw reasonError(JSON.parse(data) as { code: string; message: string }, 'The event stream failed.');
+          if (event === 'error') throw reasonError(JSON.parse(data) as Reason, 'The event stream failed.');
           yield JSON.parse(data) as ApiDeploymentStatus;
         }
       } catch (error) {

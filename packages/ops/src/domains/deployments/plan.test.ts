@@ -1,8 +1,9 @@
+import type { Reason } from '@potoroo/contract';
 import { describe, expect, test } from 'vitest';
 import type { EngineView } from '../../hosts/host.ts';
 import { backOff, defaultBounds, newMemory, plan, type Action, type Memory, type Plan, type Situation, type Target } from './plan.ts';
 
-const reason = (code: string) => ({ code, message: `${code}.` });
+const reason = (code: Reason['code']): Reason => ({ code, message: `${code}.` });
 const engine = (name: string, phase: EngineView['phase'], more: Partial<EngineView> = {}): EngineView => ({
   name, revision: name.slice(0, 2), slot: Number(name.at(-1)), spool: '', phase, startedAt: 0, readyAt: phase === 'starting' ? null : 0,
   exit: null, pid: 1, models: [], log: [], ...more,
@@ -28,7 +29,7 @@ function words({ actions }: Plan): string[] {
     }
   });
 }
-const failed = (code: string, generation = 1): Memory => ({ ...newMemory(generation, 1_000), failed: reason(code) });
+const failed = (code: Reason['code'], generation = 1): Memory => ({ ...newMemory(generation, 1_000), failed: reason(code) });
 
 const table: [string, Partial<Situation>, string[]][] = [
   ['nothing wanted, nothing there', {}, ['route nowhere']],
@@ -54,8 +55,8 @@ const table: [string, Partial<Situation>, string[]][] = [
   ['scaled to zero: nothing serves, nothing is on its way', { wanted: v1(0), proven: v1(1), engines: [engine('v1-0', 'ready')] }, ['promote', 'route nowhere', 'drain v1-0']],
   ['an update to zero replicas drains the old set', { wanted: v2(0), proven: v1(1), engines: [engine('v1-0', 'ready')] }, ['promote', 'route nowhere', 'drain v1-0']],
   ['the first crash is healed at once', { wanted: v1(2), proven: v1(2), engines: [engine('v1-0', 'ready'), crashed('v1-1', 999)] }, ['forget v1-1', 'route v1-0 expecting', 'start v1-1']],
-  ['the third crash in a row waits', { wanted: v1(1), proven: v1(1), memory: { ...newMemory(1, 0), crashes: { 'v1/0': { row: 2, restarts: 2, at: 800, engine: 'v1-0', reason: reason('x') } } }, engines: [crashed('v1-0', 900)] }, ['forget v1-0', 'route nowhere expecting']],
-  ['an end that was asked for is no crash', { wanted: v1(1), proven: v1(1), memory: { ...newMemory(1, 0), crashes: { 'v1/0': { row: 5, restarts: 5, at: 800, engine: 'v1-0', reason: reason('x') } } }, engines: [engine('v1-1', 'ready'), crashed('v1-0', 999, { asked: true })] }, ['forget v1-0', 'promote', 'route v1-1']],
+  ['the third crash in a row waits', { wanted: v1(1), proven: v1(1), memory: { ...newMemory(1, 0), crashes: { 'v1/0': { row: 2, restarts: 2, at: 800, engine: 'v1-0', reason: reason('internal') } } }, engines: [crashed('v1-0', 900)] }, ['forget v1-0', 'route nowhere expecting']],
+  ['an end that was asked for is no crash', { wanted: v1(1), proven: v1(1), memory: { ...newMemory(1, 0), crashes: { 'v1/0': { row: 5, restarts: 5, at: 800, engine: 'v1-0', reason: reason('internal') } } }, engines: [engine('v1-1', 'ready'), crashed('v1-0', 999, { asked: true })] }, ['forget v1-0', 'promote', 'route v1-1']],
   ['a proven set is tried again whatever it says', { wanted: v1(1), proven: v1(1), engines: [crashed('v1-0', 999, { readyAt: null, permanent: true })] }, ['forget v1-0', 'route nowhere expecting', 'start v1-0']],
   ['undeploy drains what serves and kills what starts', { engines: [engine('v1-0', 'ready'), engine('v1-1', 'starting')] }, ['route nowhere', 'drain v1-0', 'kill v1-1']],
   ['after a restart with an unfinished update both sets come back', { wanted: v2(1), proven: v1(1) }, ['route nowhere expecting', 'start v1-0', 'start v2-0']],

@@ -18,7 +18,7 @@ const engine = (name: string, phase: EngineView['phase']): EngineView => ({
 });
 const crash = (count: number): Crash => ({ row: count, restarts: count, at: 0, engine: 'engine-gone', reason: { code: 'engine_crashed', message: 'It crashed.', log: ['why'] } });
 const memory = (more: Partial<Memory>): Memory => ({ ...newMemory(2, 0), ...more });
-const failed = { failed: { code: 'warm_up_failed', message: 'It does not run.' } };
+const failed: Partial<Memory> = { failed: { code: 'warm_up_failed', message: 'It does not run.' } };
 
 const table: [string, { row?: Partial<DeploymentRow>; engines?: EngineView[]; memory?: Partial<Memory>; trouble?: StatusInput['trouble'] }, string, string | null, number][] = [
   ['nothing is there yet', {}, 'starting', 'starting', 0],

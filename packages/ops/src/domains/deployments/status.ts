@@ -66,7 +66,7 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
     return { state: hopeless ? 'error' : up === 0 ? 'starting' : 'degraded', reason: up === 0 || updating ? wrong : { ...wrong, message: `${ready(spec)} of ${spec.replicas} engines are ready: ${wrong.message}` } };
   }
   if (updating) return { state: 'updating', reason: { code: 'updating', message: `${ready(spec)} of ${spec.replicas} engines of version ${spec.bundle.pipeline.version} are ready; ${proven.bundle.pipeline.version} serves until all are.` } };
-  const starting = { code: 'starting', message: `${ready(spec)} of ${spec.replicas} engines of ${name} are ready.` };
+  const starting: Reason = { code: 'starting', message: `${ready(spec)} of ${spec.replicas} engines of ${name} are ready.` };
   return { state: up > 0 && proven !== null ? 'updating' : 'starting', reason: starting };
 }
 
