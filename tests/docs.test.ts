@@ -2,22 +2,15 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { root, temporaryFolder } from './support/server.ts';
+import { root } from './support/server.ts';
 import { snippets, startCheckout, type Checkout } from './support/snippets.ts';
 
 const all = await snippets();
 
 describe('README and docs', () => {
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   let checkout: Checkout;
-  beforeAll(async () => {
-    folder = await temporaryFolder();
-    checkout = await startCheckout(folder.path);
-  });
-  afterAll(async () => {
-    await checkout.stop();
-    await folder.remove();
-  });
+  beforeAll(async () => { checkout = await startCheckout(); });
+  afterAll(async () => { await checkout?.stop(); });
 
   // Python needs the published client: tests/python-client runs those.
   it.each(all.filter(({ language }) => language !== 'python').map((snippet) => [snippet.place, snippet.language, snippet] as const))('%s (%s) runs', { timeout: 180_000 }, async (_place, _language, snippet) => {

@@ -1,21 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../support/server.ts';
 import { snippets, startCheckout, type Checkout } from '../support/snippets.ts';
 import { setUpClientPython } from './setup.mjs';
 
 const python = (await snippets()).filter(({ language }) => language === 'python');
 
 describe('Python in README and docs', () => {
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   let checkout: Checkout;
-  beforeAll(async () => {
-    folder = await temporaryFolder();
-    checkout = await startCheckout(folder.path);
-  });
-  afterAll(async () => {
-    await checkout.stop();
-    await folder.remove();
-  });
+  beforeAll(async () => { checkout = await startCheckout(); });
+  afterAll(async () => { await checkout?.stop(); });
 
   it.each(python.map((snippet) => [snippet.place, snippet] as const))('%s runs with the published client', async (_place, snippet) => {
     expect(await checkout.run(snippet, setUpClientPython())).not.toBe('');

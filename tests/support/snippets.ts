@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { root } from './server.ts';
+import { root, temporaryFolder } from './server.ts';
 
 const execute = promisify(execFile);
 
@@ -32,13 +32,15 @@ export interface Checkout {
   readonly url: string;
   /** Runs one snippet as a reader would paste it; gives what it printed. @throws Error with its output when it fails */
   run(snippet: Snippet, python?: string): Promise<string>;
+  /** Ends the server and removes the folder. */
   stop(): Promise<void>;
 }
 
 const timeout = 120_000;
 
 /** A folder that looks like a checkout, with a server as `npm start` starts it, on a free port and with data of its own. */
-export async function startCheckout(folder: string): Promise<Checkout> {
+export async function startCheckout(): Promise<Checkout> {
+  const { path: folder, remove } = await temporaryFolder();
   for (const name of ['examples', 'node_modules', 'packages']) await symlink(join(root, name), join(folder, name), 'dir');
   await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   const base = { ...process.env, POTOROO_CONFIG_DIR: join(folder, 'config'), npm_config_update_notifier: 'false' };
@@ -61,9 +63,11 @@ export async function startCheckout(folder: string): Promise<Checkout> {
       }
     },
     async stop() {
-      if (child.exitCode !== null) return;
-      child.kill('SIGINT');
-      await once(child, 'exit');
+      if (child.exitCode === null) {
+        child.kill('SIGINT');
+        await once(child, 'exit');
+      }
+      await remove();
     },
   };
 }
