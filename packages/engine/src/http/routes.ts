@@ -113,7 +113,7 @@ export class Routes implements InferDefaults {
     const headers = given + (status === 429 || status === 503 ? 'Retry-After: 1\r\n' : status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '');
     const { path } = exchange;
     const body = path === '/v2' || path.startsWith('/v2/')
-      ? { error: reason.message }
+      ? { error: reason.message, code: reason.code }
       : { code: status, status: 'Error', error: reason.message, source: 'engine', type: reason.code, ...(reason.fields && { fields: reason.fields }) };
     exchange.send(status, jsonType, JSON.stringify(body), headers);
   }

@@ -47,7 +47,8 @@ beforeAll(async () => {
   app.addHook('onRequest', async (request) => { request.actor = { id: 'u', email: 'u@ex.co', role: 'user' }; });
   await app.register(async (scope) => {
     leaveBodies(scope);
-    scope.post('/infer', (request, reply) => proxy.serve(request, reply, 1, '/pipelines/p', '?dataset=*'));
+    scope.post('/infer', (request, reply) => proxy.serve(request, reply, 1, '/pipelines/p', { defaultQuery: '?dataset=*' }));
+    scope.post('/native', (request, reply) => proxy.serve(request, reply, 1, '/pipelines/p', { throwRefusals: true }));
   });
   url = await app.listen({ host: '127.0.0.1', port: 0 });
   closeServer = () => app.close();
@@ -88,6 +89,39 @@ test('passes on what matters and no more, and the answer as it is', async () => 
   expect(seen?.headers).not.toHaveProperty('cookie');
   await infer('[1]');
   expect(seen?.url).toBe('/pipelines/p?dataset=*');
+});
+
+test('tells the engine what time is left, whatever a caller says of it', async () => {
+  const seen: number[] = [];
+  sockets = [await engine((request, response) => {
+    seen.push(Number(request.headers['x-potoroo-timeout-ms']));
+    request.resume().once('end', () => response.end('ok'));
+  })];
+  await infer('[1]', { 'x-potoroo-timeout-ms': '9999999' });
+  await infer('[1]', { 'request-timeout': '60' });
+  const [usual, asked] = seen as [number, number];
+  expect(usual).toBeGreaterThan(0);
+  expect(usual).toBeLessThanOrEqual(500);
+  expect(asked).toBeGreaterThan(500);
+  expect(asked).toBeLessThanOrEqual(60_000);
+});
+
+test.each([
+  ['its code and fields', 400, '{"code":400,"status":"Error","error":"Column x is missing.","source":"engine","type":"schema_mismatch","fields":[{"field":"x","message":"missing"}]}', [400, 'schema_mismatch', 'Column x is missing.', [{ field: 'x', message: 'missing' }]]],
+  ['too much at once', 429, '{"error":"64 rows are waiting.","type":"overloaded"}', [429, 'overloaded', '64 rows are waiting.', undefined]],
+  ['a code of another version', 422, '{"error":"New.","type":"of_tomorrow"}', [400, 'invalid_request', 'New.', undefined]],
+  ['no form of an engine', 500, 'boom', [500, 'inference_failed', 'The engine answered with status 500.', undefined]],
+  ['JSON, and no object', 500, 'null', [500, 'inference_failed', 'The engine answered with status 500.', undefined]],
+])("where the protocol has a form of its own, an engine's refusal is told in it: %s", async (_what, status, body, expected) => {
+  sockets = [await engine((request, response) => { request.resume().once('end', () => response.writeHead(status, { 'content-type': 'application/json' }).end(body)); })];
+  const answer = await fetch(`${url}/native`, { method: 'POST', body: '[1]', headers: { 'content-type': 'application/json', 'x-request-id': 'r-9' } });
+  const problem = (await answer.json()) as Problem;
+  expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+  expect([answer.status, problem.code, problem.detail, problem.errors]).toEqual(expected);
+  expect(problem).toMatchObject({ status: answer.status, type: `/api/errors/${problem.code}`, instance: 'r-9' });
+  // Elsewhere it is the engine's own answer.
+  const raw = await infer('[1]');
+  expect([raw.status, await raw.text()]).toEqual([status, body]);
 });
 
 test('large bodies and answers are streamed, announced or not', async () => {

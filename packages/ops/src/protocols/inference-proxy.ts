@@ -1,7 +1,7 @@
 import { PassThrough, type Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Pool, type Dispatcher } from 'undici';
-import { PotorooError } from '@potoroo/contract';
+import { errorCodes, PotorooError, type ErrorCode, type ErrorField } from '@potoroo/contract';
 import type { Deployments } from '../domains/domains.ts';
 import { actorOf } from './authenticate.ts';
 
@@ -14,11 +14,18 @@ export interface InferenceProxyOptions {
   readonly clock: () => number;
 }
 
+export interface ServeOptions {
+  /** Where the request has no query. */
+  readonly defaultQuery?: string;
+  /** What an engine refuses is thrown, for a protocol that has its own form of an error; otherwise its answer goes back as it came. */
+  readonly throwRefusals?: boolean;
+}
+
 /** Bodies up to here are read before they are sent on, so that an engine that cannot be reached costs nothing but another try. */
 const bufferedBytes = 1024 * 1024;
 const maxPools = 512;
 const maxTimeoutMs = 3_600_000;
-const passedOn = ['content-type', 'inference-header-content-length', 'accept', 'content-encoding', 'accept-encoding', 'traceparent', 'tracestate', 'request-timeout'] as const;
+const passedOn = ['content-type', 'inference-header-content-length', 'accept', 'content-encoding', 'accept-encoding', 'traceparent', 'tracestate'] as const;
 /** Connection matters stay on their own side. */
 const heldBack = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'date', 'server']);
 const unreachable = new Set(['ECONNREFUSED', 'ENOENT', 'UND_ERR_CONNECT_TIMEOUT']);
@@ -33,11 +40,11 @@ export class InferenceProxy {
   }
 
   /**
-   * Serves this request by an engine of the deployment: `path` is the engine's own, the query is the request's or, when it
-   * has none, `defaultQuery`. The route has to leave the body unread (`leaveBodies`). The engine's answer is passed on as it comes.
+   * Serves this request by an engine of the deployment: `path` is the engine's own, the query is the request's. The route has to
+   * leave the body unread (`leaveBodies`). The engine's answer is passed on as it comes.
    * @throws what `route` throws; body_too_large; engine_lost when the engine ended with the request; deadline_exceeded
    */
-  async serve(request: FastifyRequest, reply: FastifyReply, deploymentId: number, path: string, defaultQuery = ''): Promise<FastifyReply> {
+  async serve(request: FastifyRequest, reply: FastifyReply, deploymentId: number, path: string, { defaultQuery = '', throwRefusals = false }: ServeOptions = {}): Promise<FastifyReply> {
     const { deployments, clock, maxBytes } = this.#options;
     const timeoutMs = this.#timeout(request);
     const deadline = clock() + timeoutMs;
@@ -51,8 +58,9 @@ export class InferenceProxy {
       const engine = await deployments.route(actorOf(request), deploymentId, deadline);
       try {
         const answer = await this.#pool(engine.socketPath).request({
-          method, path: path + (search(request.url) || defaultQuery), headers: this.#headers(request), body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
+          method, path: path + (search(request.url) || defaultQuery), headers: this.#headers(request, deadline), body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
         });
+        if (throwRefusals && answer.statusCode >= 400) throw refusal(answer.statusCode, await answer.body.text());
         answer.body.once('close', () => engine.done());
         return passBack(reply, answer);
       } catch (error) {
@@ -78,8 +86,10 @@ export class InferenceProxy {
     return Math.min(seconds * 1000, maxTimeoutMs);
   }
 
-  #headers(request: FastifyRequest): Record<string, string> {
-    const headers: Record<string, string> = { 'x-request-id': request.id };
+  /** The engine is told what time is left: what has to be given up later must not begin, and challengers are waited for no longer. */
+  #headers(request: FastifyRequest, deadline: number): Record<string, string> {
+    const left = Math.max(1, Math.ceil(deadline - this.#options.clock()));
+    const headers: Record<string, string> = { 'x-request-id': request.id, 'x-potoroo-timeout-ms': String(left) };
     for (const name of passedOn) {
       const value = request.headers[name];
       if (typeof value === 'string') headers[name] = value;
@@ -113,6 +123,19 @@ function passBack(reply: FastifyReply, answer: Dispatcher.ResponseData): Fastify
     if (value !== undefined && !heldBack.has(name)) reply.header(name, value);
   }
   return reply.send(answer.body);
+}
+
+/** What an engine said in its own form, `{error, type, fields}`. */
+function refusal(status: number, text: string): PotorooError {
+  let said: { error?: unknown; type?: unknown; fields?: unknown } = {};
+  try {
+    said = Object(JSON.parse(text)) as typeof said;
+  } catch {
+    // Not an engine's form; the status says all there is.
+  }
+  const code = typeof said.type === 'string' && Object.hasOwn(errorCodes, said.type) ? (said.type as ErrorCode) : status < 500 ? 'invalid_request' : 'inference_failed';
+  const message = typeof said.error === 'string' ? said.error : `The engine answered with status ${status}.`;
+  return new PotorooError(code, message, Array.isArray(said.fields) ? { fields: said.fields as ErrorField[] } : {});
 }
 
 /** The whole body when it is small, else a stream of it that ends in body_too_large beyond the bound. */

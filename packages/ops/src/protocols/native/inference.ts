@@ -6,9 +6,9 @@ import { leaveBodies } from '../streams.ts';
 import type { NativeContext } from './route.ts';
 
 const tags = ['inference'];
-const description = 'The body holds the rows: JSON records, a dictionary of columns, or Arrow (`application/vnd.apache.arrow.file`, `.stream`); `Accept` chooses the form of the answer. `dataset`, `dataset_exclude` and `dataset_separator` choose its columns. The header `request-timeout` gives the seconds it may take.';
-/** Without it engines answer in the edge form. */
-const allColumns = '?dataset=*';
+const description = 'The body holds the rows: JSON records, a dictionary of columns, or Arrow (`application/vnd.apache.arrow.file`, `.stream`); `Accept` chooses the form of the answer. `dataset`, `dataset.exclude` and `dataset.separator` choose its columns. The header `request-timeout` gives the seconds it may take; `x-request-id` names the request in the answer and in the log.';
+/** Without a dataset engines answer in the edge form. */
+const options = { defaultQuery: '?dataset=*', throwRefusals: true };
 const response = { 200: { description: 'The results, in the form that `Accept` asks for.', content: { 'application/json': { schema: {} }, 'application/vnd.apache.arrow.file': { schema: { type: 'string', format: 'binary' } } } } };
 
 export async function inferenceRoutes(app: FastifyInstance, { domains: { deployments, pipelines }, proxy }: NativeContext): Promise<void> {
@@ -19,7 +19,7 @@ export async function inferenceRoutes(app: FastifyInstance, { domains: { deploym
     }, async (request, reply) => {
       const { deploymentId } = request.params as { deploymentId: number };
       const { pipelineName } = await deployments.get(actorOf(request), deploymentId);
-      return proxy.serve(request, reply, deploymentId, `/pipelines/${pipelineName}`, allColumns);
+      return proxy.serve(request, reply, deploymentId, `/pipelines/${pipelineName}`, options);
     });
 
     scope.post(`${apiPrefix}/workspaces/:workspaceId/pipelines/:name/infer`, {
@@ -29,7 +29,7 @@ export async function inferenceRoutes(app: FastifyInstance, { domains: { deploym
       const [pipeline] = (await pipelines.list(actorOf(request), { workspaceId, name, limit: 1 })).items;
       if (pipeline === undefined) throw new PotorooError('pipeline_not_found', `Workspace ${workspaceId} has no pipeline ${JSON.stringify(name)}, or you may not see it.`);
       if (pipeline.deploymentId === null) throw new PotorooError('not_deployed', `Pipeline ${name} is not deployed: deploy it, then infer.`);
-      return proxy.serve(request, reply, pipeline.deploymentId, `/pipelines/${name}`, allColumns);
+      return proxy.serve(request, reply, pipeline.deploymentId, `/pipelines/${name}`, options);
     });
   });
 }

@@ -181,11 +181,19 @@ describe.each(databases)('native API on $name', (database) => {
     expect(inferred.body).toHaveLength((rows as unknown[]).length);
     expect(JSON.stringify(expected)).toContain(JSON.stringify((inferred.body[0] as { out: { label: unknown } }).out.label));
     expect((await asAnn<unknown[]>('POST', `/deployments/${deployment.id}/infer?dataset=out`, rows)).body).toHaveLength((rows as unknown[]).length);
-    for (const [body, headers, code] of [
-      ['[', {}, 400], ['[]', {}, 400], ['x', { 'content-type': 'text/plain' }, 415], [rows, { accept: 'image/png' }, 406], [rows, { 'request-timeout': 'soon' }, 400], [Buffer.alloc(5_000_001), {}, 413],
+    for (const [body, headers, code, field] of [
+      ['[', {}, 'malformed_body'], ['[]', {}, 'empty_batch'], ['x', { 'content-type': 'text/plain' }, 'unsupported_content_type'], [rows, { accept: 'image/png' }, 'not_acceptable'],
+      [rows, { 'request-timeout': 'soon' }, 'invalid_request', 'request-timeout'], [Buffer.alloc(5_000_001), {}, 'body_too_large'], ['[{"tensor":[1]}]', {}, 'schema_mismatch', 'tensor'], ['[{"other":[1]}]', {}, 'schema_mismatch', 'other'],
+      ['x', { 'content-type': 'application/vnd.apache.arrow.file', accept: 'application/vnd.apache.arrow.file' }, 'malformed_body'],
     ] as const) {
-      const answer = await asAnn('POST', byName, body, { 'content-type': 'application/json', ...headers });
-      expect(answer.status, answer.text).toBe(code);
+      const answer = await asAnn('POST', byName, body, { 'content-type': 'application/json', 'x-request-id': 'mine', ...headers });
+      expectProblem(answer, code, field);
+      expect([answer.headers.get('x-request-id'), (answer.body as Problem).instance]).toEqual(['mine', 'mine']);
+    }
+    // Clients of the other protocol read its one member, some of them of this content type only.
+    for (const [path, code] of [[`/deployments/${deployment.id}/v2/models/screening/infer`, 'empty_batch'], [`/deployments/${deployment.id}/v2/models/nobody/infer`, 'model_not_found'], ['/deployments/987654/v2/models/screening/infer', 'deployment_not_found']] as const) {
+      const answer = await asAnn('POST', path, { inputs: [] }, { 'content-type': 'application/json' });
+      expect([answer.headers.get('content-type'), answer.body]).toEqual(['application/json', { error: expect.stringMatching(/^[^\n]{10,}$/), code }]);
     }
     const eve = await t.call<ApiUser>('POST', `${api}/users`, { email: 'eve@ex.co', password: 'the password of eve' });
     expect(eve.status).toBe(201);

@@ -11,7 +11,8 @@ const model = { ...params, model: Type.String({ maxLength: 100, description: 'Na
 const version = { ...model, version: Type.String({ maxLength: 100 }) };
 const json = { 'application/json': { schema: {} } };
 const inferResponse = { 200: { description: 'The outputs: JSON, or JSON and the tensors that were asked for as bytes.', content: { ...json, 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } } };
-const infer = 'JSON, or JSON and tensors as bytes with the header `Inference-Header-Content-Length`; gzip or deflate where `Content-Encoding` says so.';
+const infer = 'JSON, or JSON and tensors as bytes with the header `Inference-Header-Content-Length`; gzip or deflate where `Content-Encoding` says so. A larger answer is compressed for who sends `Accept-Encoding: gzip` or `deflate`.';
+const refused = { description: 'What is wrong, as the Open Inference Protocol says it, with the code beside it.', content: { 'application/json': { schema: Type.Object({ error: Type.String(), code: Type.String() }) } } };
 
 const routes = [
   ['GET', '/v2', params, 'v2ServerMetadata', 'Show the server'],
@@ -35,7 +36,7 @@ export async function openInferenceRoutes(app: FastifyInstance, { proxy }: Nativ
       const infers = url.endsWith('/infer');
       scope.route({
         method, url: prefix + url,
-        schema: { summary: `${summary} (v2)`, tags: ['inference'], operationId, params: Type.Object(fields), response: infers ? inferResponse : { 200: { description: 'As the Open Inference Protocol says.', content: json } }, ...(infers && { description: infer }) },
+        schema: { summary: `${summary} (v2)`, tags: ['inference'], operationId, params: Type.Object(fields), response: { ...(infers ? inferResponse : { 200: { description: 'As the Open Inference Protocol says.', content: json } }), default: refused }, ...(infers && { description: infer }) },
         handler: (request, reply) => {
           const path = request.url.split('?', 1)[0] as string;
           return proxy.serve(request, reply, (request.params as { deploymentId: number }).deploymentId, path.slice(path.indexOf('/v2')));
@@ -45,7 +46,7 @@ export async function openInferenceRoutes(app: FastifyInstance, { proxy }: Nativ
   });
 }
 
-/** A problem as everywhere, and the one member that clients of this protocol read. */
+/** The one member that clients of this protocol read, and the code; some of them read it of this content type only. */
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  return answerProblem(thrown, request, reply, (problem) => ({ ...problem, error: problem.detail }));
+  return answerProblem(thrown, request, reply, { type: 'application/json', body: ({ detail, code }) => ({ error: detail, code }) });
 }

@@ -28,7 +28,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
   app.get(`${apiPrefix}/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
 }
 
-/** Schemas that have a name go to the components once; every operation can also answer a problem. */
+/** Schemas that have a name go to the components once; every operation can also answer a problem, or what it says itself. */
 function finish(document: Node): Node {
   const schemas: Node = {};
   const lifted = lift({ ...document, problem: named(ProblemSchema) }, schemas) as Node & { paths: Record<string, Record<string, { responses: Node }>> };
@@ -36,7 +36,7 @@ function finish(document: Node): Node {
   const problem = { description: 'What is wrong, in the form of RFC 9457.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
   const components = lifted['components'] as Node;
   for (const operations of Object.values(lifted.paths)) {
-    for (const operation of Object.values(operations)) operation.responses['default'] = problem;
+    for (const operation of Object.values(operations)) operation.responses['default'] ??= problem;
   }
   return { ...lifted, components: { ...components, schemas } };
 }

@@ -10,11 +10,14 @@ export function problemOf(error: PotorooError, request: FastifyRequest): Problem
   };
 }
 
-/** The error handler of everything that speaks the native API, and of paths that nobody has. `form` may add to a problem. */
-export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, form: (problem: Problem) => object = (problem) => problem): FastifyReply {
+interface ErrorForm { readonly type: string; body(problem: Problem): object }
+const problemForm: ErrorForm = { type: 'application/problem+json', body: (problem) => problem };
+
+/** The error handler of everything that speaks the native API, and of paths that nobody has. `form` is that of a protocol of its own. */
+export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, form: ErrorForm = problemForm): FastifyReply {
   const error = toPotorooError(thrown);
   if (error.status >= 500 && error.code !== 'no_engine_ready') request.log.error({ err: error.cause ?? error }, error.message);
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
   if (error.status === 429 || error.status === 503) reply.header('retry-after', error.code === 'rate_limited' ? '60' : '1');
-  return reply.code(error.status).type('application/problem+json').serializer(JSON.stringify).send(form(problemOf(error, request)));
+  return reply.code(error.status).type(form.type).serializer(JSON.stringify).send(form.body(problemOf(error, request)));
 }
