@@ -38,6 +38,8 @@ export const engineStates = ['starting', 'running', 'draining', 'stopped', 'erro
 export const deploymentStates = ['starting', 'running', 'updating', 'degraded', 'stopping', 'stopped', 'error'] as const;
 export type DeploymentState = (typeof deploymentStates)[number];
 export type EngineState = (typeof engineStates)[number];
+export const sidekickStates = ['starting', 'running', 'error'] as const;
+export type SidekickState = (typeof sidekickStates)[number];
 
 /** What a state that is no error gives as its reason. */
 export const progressCodes = ['starting', 'updating', 'draining', 'stopping', 'stopped', 'scaled_to_zero'] as const;

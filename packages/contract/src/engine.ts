@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox';
+import type { Reason, SidekickState } from './deployment.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Field } from './field.ts';
 
@@ -41,7 +42,21 @@ export interface EngineConnectionsClosed {
   type: 'closed';
   count: number;
 }
-export type EngineToHost = EngineReady | EngineFailed | EngineConnectionsClosed;
+/**
+ * What runs a model beside the engine: a process, or a container, of its own. Told whenever one of them changes, and every few
+ * seconds for what they use.
+ */
+export interface EngineSidekicks {
+  type: 'sidekicks';
+  sidekicks: EngineSidekick[];
+}
+/** Lines that one sidekick wrote, in their order, gathered for a moment. */
+export interface EngineSidekickLines {
+  type: 'sidekick-lines';
+  sidekick: string;
+  lines: SidekickLine[];
+}
+export type EngineToHost = EngineReady | EngineFailed | EngineConnectionsClosed | EngineSidekicks | EngineSidekickLines;
 export type HostToEngine = EngineConnection | EngineDrain;
 
 export interface EngineModelStatus {
@@ -50,6 +65,26 @@ export interface EngineModelStatus {
   sha: string;
   status: 'Running' | 'Error';
   message?: string;
+}
+
+/** `time` in milliseconds since the epoch; `engine` is what the engine has to say of its sidekick. */
+export interface SidekickLine { time: number; stream: 'stdout' | 'stderr' | 'engine'; text: string }
+
+export interface EngineSidekick {
+  /** `engine-sidekick-<model>-<model version id>-<the engine's name without "engine-">`; kept when its process is started again. */
+  name: string;
+  /** Its model: name, version (a UUID), id in ops, digest of the file and the step it is in, counted from 0. */
+  model: string; version: string; modelVersionId: number; sha: string; step: number;
+  state: SidekickState;
+  /** Why it does not run; null when it does. */
+  reason: Reason | null;
+  /** How often it was started again. */
+  restarts: number;
+  /** Since when it is in this state, ms. */
+  since: number;
+  pid: number | null;
+  /** Resident memory, and CPU time used since its process started; null where it cannot be told. */
+  memoryBytes: number | null; cpuSeconds: number | null;
 }
 
 /** Who may call an engine's public side: keys to verify tokens with, and the subjects (user ids) that are let in. */

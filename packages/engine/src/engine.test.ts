@@ -233,7 +233,7 @@ describe('one model', () => {
     ])('%s is an error in its form', async (_, body, headers, path, status, message) => {
       const answer = await v2(body, headers, path);
       expect([answer.status, answer.type]).toEqual([path.endsWith('dance') ? 405 : status, 'application/json']);
-      expect(answer.json).toEqual({ error: expect.stringMatching(message) });
+      expect(answer.json).toEqual({ error: expect.stringMatching(message), code: expect.stringMatching(/^[a-z_]+$/) });
     });
   });
 });
@@ -396,7 +396,7 @@ describe('a host', () => {
     const alice = await token('alice');
     expect([(await infer(alice)).status, (await infer(alice)).status]).toEqual([200, 200]);
     expect((await ask(url, { method: 'GET', path: '/metrics' })).status).toBe(401);
-    expect((await ask(url, { method: 'GET', path: '/v2/models/ccfraud' })).json).toEqual({ error: expect.stringMatching(/bearer token/) });
+    expect((await ask(url, { method: 'GET', path: '/v2/models/ccfraud' })).json).toEqual({ error: expect.stringMatching(/bearer token/), code: 'unauthenticated' });
     expect((await ask(url, { method: 'GET', path: '/readyz' })).status).toBe(200);
     expect((await ask(url, { method: 'PUT', path: '/access', body: JSON.stringify(list), headers: { authorization: alice } })).status).toBe(404);
 

@@ -11,6 +11,7 @@ import { configureLog, log } from './log.ts';
 import { prometheus } from './metrics.ts';
 import { checkAccessList, readOptions, type EngineOptions } from './options.ts';
 import { loadPipeline } from './pipeline.ts';
+import { Sidekicks } from './runtimes/sidekicks.ts';
 import { Service } from './serving/service.ts';
 import type { Spool } from './spool/spool.ts';
 
@@ -33,10 +34,14 @@ function tell(message: EngineToHost): Promise<void> {
   return new Promise((resolve) => process.send?.(message, () => resolve()));
 }
 
+/** Set once the engine knows its name. */
+let sidekicks: Sidekicks | undefined;
+
 async function giveUp(error: unknown): Promise<never> {
   const reason = isPotorooError(error) ? error : new PotorooError('internal', 'The engine stopped because of a fault of its own; its log says more.', { cause: error });
   const cause = isPotorooError(error) ? undefined : { stack: error instanceof Error ? error.stack : String(error) };
   log.error(reason.message, { code: reason.code, ...cause });
+  await sidekicks?.flush();
   await tell({ type: 'failed', code: reason.code, message: reason.message });
   process.exit(exits[reason.code] ?? (isPotorooError(error) ? engineExit.loadFailed : 1));
 }
@@ -65,7 +70,9 @@ async function openSpools(options: EngineOptions, bundle: Bundle, shadowed: bool
 async function serve(options: EngineOptions): Promise<void> {
   const bundle = await readBundle(options.bundle);
   configureLog(options.logLevel, { pipeline: bundle.pipeline.name, partition: options.partition });
-  const pipeline = await loadPipeline(bundle, options.bundle, options.cpus);
+  const beside = new Sidekicks(options.partition, tell);
+  sidekicks = beside;
+  const pipeline = await loadPipeline(bundle, options.bundle, options.cpus, Math.random, beside);
   for (const note of pipeline.notes) log.info(note);
   const { spool, shadowSpool } = await openSpools(options, bundle, pipeline.challengers.length > 0);
   const startedAt = Date.now();
@@ -83,7 +90,7 @@ async function serve(options: EngineOptions): Promise<void> {
     checkAccess: checkAccessList,
     ready: () => state === 'running',
     status: () => ({
-      state, pid: process.pid, uptimeMs: Date.now() - startedAt, pipeline: bundle.pipeline, models: pipeline.models,
+      state, pid: process.pid, uptimeMs: Date.now() - startedAt, pipeline: bundle.pipeline, models: pipeline.models, sidekicks: beside.list(),
       queue: { rows: service.scheduler.waitingRows, bytes: service.scheduler.waitingBytes, maxRows: options.queueRows, maxBytes: options.queueBytes },
       inFlight: service.metrics.inFlight, connections: connections.count, spool: spool?.stats() ?? null,
       ...(service.shadows && { shadows: Object.fromEntries(service.shadows.counts), shadowSpool: shadowSpool?.stats() ?? null }),
@@ -113,6 +120,7 @@ async function serve(options: EngineOptions): Promise<void> {
     await Promise.all([spool?.flush(left), shadowSpool?.flush(left)]);
     await Promise.all([spool?.close(), shadowSpool?.close()]);
     log.info('stopped');
+    await beside.flush();
     process.exit(engineExit.ok);
   };
   const stop = (why: string): void => { drain(why).catch(giveUp); };

@@ -3,6 +3,7 @@ import type { Batch } from '@potoroo/batch';
 import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract/plain';
 import { loadChallenger, loadModel } from './runtimes/load.ts';
 import type { Runtime } from './runtimes/runtime.ts';
+import type { Sidekicks } from './runtimes/sidekicks.ts';
 import { keyField, type KeyColumn } from './steps/keys.ts';
 import { routeOf, splitRunner } from './steps/split.ts';
 import { connect, standIn, type ModelIdentity, type RunContext, type RunRequest, type ShadowInput, type SplitRecord, type StepRunner } from './steps/step.ts';
@@ -106,11 +107,13 @@ class Loader {
   readonly #bundle: Bundle;
   readonly #folder: string;
   readonly #cpus: number;
+  readonly #sidekicks: Sidekicks | undefined;
 
-  constructor(bundle: Bundle, folder: string, cpus: number) {
+  constructor(bundle: Bundle, folder: string, cpus: number, sidekicks: Sidekicks | undefined) {
     this.#bundle = bundle;
     this.#folder = folder;
     this.#cpus = cpus;
+    this.#sidekicks = sidekicks;
   }
 
   async load(): Promise<void> {
@@ -118,22 +121,24 @@ class Loader {
     const answers = new Set(this.#bundle.steps.flatMap((step) => (step.type === 'shadow' ? [step.champion] : modelsOfStep(step))).map(keyOf));
     for (const model of this.#bundle.models) {
       if (shadows.has(keyOf(model)) && !answers.has(keyOf(model))) continue;
-      this.answering.set(keyOf(model), { model, runtime: await this.#open(model, (file) => loadModel(file, this.#cpus)) });
+      this.answering.set(keyOf(model), { model, runtime: await this.#open(model, false, (file) => loadModel(file, this.#cpus)) });
     }
   }
 
   async challenger(ref: ModelRef): Promise<Loaded> {
     const model = this.#bundle.models.find((m) => keyOf(m) === keyOf(ref)) as BundleModel;
-    const runtime = await this.#open(model, loadChallenger);
+    const runtime = await this.#open(model, true, loadChallenger);
     this.#challenging.push(runtime);
     return { model, runtime };
   }
 
-  async #open(model: BundleModel, open: (file: Parameters<typeof loadModel>[0]) => Promise<Runtime>): Promise<Runtime> {
+  async #open(model: BundleModel, challenger: boolean, open: (file: Parameters<typeof loadModel>[0]) => Promise<Runtime>): Promise<Runtime> {
     const { python, fileName, config: { tensorFields, inputSchema, outputSchema } } = model;
+    const step = this.#bundle.steps.findIndex((s) => modelsOfStep(s).some((ref) => keyOf(ref) === keyOf(model)));
+    const sidekick = python && this.#sidekicks?.add(model, step, challenger);
     try {
       const schemas = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
-      return await open({ file: join(this.#folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...schemas }) });
+      return await open({ file: join(this.#folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...(sidekick && { sidekick }), ...schemas }) });
     } catch (error) {
       if (!isPotorooError(error)) throw error;
       throw new PotorooError(error.code, `Model '${model.name}' (${model.fileName ?? model.file}): ${error.message}`, { cause: error });
@@ -210,10 +215,11 @@ function keysOf(steps: readonly Step[], inputs: readonly Field[]): KeyColumn[] {
 /**
  * Loads every model of the bundle and connects the steps. Each model has answered a warm-up inference when this returns.
  * @param random numbers of [0, 1) that random splits draw
+ * @param sidekicks told of every process that runs a model beside this one
  * @throws PotorooError naming the model or step that is at fault
  */
-export async function loadPipeline(bundle: Bundle, folder: string, cpus: number, random: () => number = Math.random): Promise<Pipeline> {
-  const loader = new Loader(bundle, folder, cpus);
+export async function loadPipeline(bundle: Bundle, folder: string, cpus: number, random: () => number = Math.random, sidekicks?: Sidekicks): Promise<Pipeline> {
+  const loader = new Loader(bundle, folder, cpus, sidekicks);
   try {
     await loader.load();
     const steps: StepRunner[] = [];

@@ -18,7 +18,7 @@ const longest = 8192;
 // Deliberately narrower than what the standard allows: whatever is odd goes to Node's parser. No character class here
 // overlaps with what ends it, so matching takes linear time.
 const plain = /^POST (\/[\w\-.~%/:@!$'()*+,;=]*)(?:\?([\w\-.~%/:@!$'()*+,;=?&[\]]*))? HTTP\/1\.1\r\n((?:[!#$%&'*+\-.^_`|~\w]+:[\x20-\x7e]*\r\n)+)\r\n$/;
-const used = new Set(['content-type', 'accept', 'authorization', 'x-request-id', 'x-potoroo-timeout-ms', 'inference-header-content-length']);
+const used = new Set(['content-type', 'accept', 'authorization', 'x-request-id', 'x-potoroo-timeout-ms', 'inference-header-content-length', 'accept-encoding']);
 /** Headers that change how the rest is read. */
 const meaningful = new Set(['transfer-encoding', 'content-encoding', 'expect', 'upgrade', 'trailer', 'te', 'http2-settings', 'proxy-connection']);
 

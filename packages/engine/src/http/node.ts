@@ -1,9 +1,8 @@
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { gunzip, inflate } from 'node:zlib';
-import { PotorooError } from '@potoroo/contract/plain';
 import { jsonType } from './content.ts';
 import { bodyBuffer } from './bodies.ts';
+import { decompress, tooLarge } from './coding.ts';
 import type { Body, Exchange } from './exchange.ts';
 
 export interface Limits {
@@ -73,21 +72,6 @@ class NodeExchange implements Exchange {
       response.uncork();
     }
   }
-}
-
-function tooLarge(limit: number): PotorooError {
-  return new PotorooError('body_too_large', `The body is larger than the ${limit} bytes this engine takes. Send fewer rows a request, or raise --max-body-bytes.`);
-}
-
-function decompress(body: Uint8Array, encoding: string, limit: number): Promise<Uint8Array> {
-  const run = encoding === 'gzip' || encoding === 'x-gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
-  if (run === undefined) throw new PotorooError('unsupported_content_type', `Content-Encoding '${encoding.slice(0, 40)}' is not supported. Use gzip or deflate, or none.`);
-  return new Promise((resolve, reject) => {
-    run(body, { maxOutputLength: limit }, (error, result) => {
-      if (error === null) resolve(result);
-      else reject((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(limit) : new PotorooError('malformed_body', `The body is not ${encoding} as its Content-Encoding says, or it is cut off.`));
-    });
-  });
 }
 
 /** Reads the body into one buffer; a client that goes away meanwhile leaves the promise unsettled. */

@@ -2,6 +2,7 @@ import { decodeV2, encodeV2, type V2Request } from '@potoroo/batch';
 import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
 import { answerOutputs } from '../serving/answer.ts';
 import type { Service } from '../serving/service.ts';
+import { sendPacked } from './coding.ts';
 import { jsonType } from './content.ts';
 import type { Exchange } from './exchange.ts';
 import { requestId } from './headers.ts';
@@ -102,7 +103,7 @@ function inferV2(exchange: Exchange, service: Service, defaults: InferDefaults, 
   }
   start(exchange, service, defaults, request.batch, requestId(exchange), false, (share, headers) => {
     const answer = encodeV2({ modelName: model.name, modelVersion: model.version, id: request.id ?? share.requestId, batch: answerOutputs(share), request });
-    if (answer.headerLength === null) exchange.send(200, jsonType, answer.head, headers);
-    else exchange.send(200, 'application/octet-stream', [Buffer.from(answer.head), ...answer.binary], `${headers}Inference-Header-Content-Length: ${answer.headerLength}\r\n`);
+    if (answer.headerLength === null) sendPacked(exchange, jsonType, answer.head, headers);
+    else sendPacked(exchange, 'application/octet-stream', [Buffer.from(answer.head), ...answer.binary], `${headers}Inference-Header-Content-Length: ${answer.headerLength}\r\n`);
   });
 }

@@ -4,6 +4,7 @@ import { PotorooError, type Field, type PythonModel } from '@potoroo/contract/pl
 import { loadOnnx } from './onnx.ts';
 import { openPool } from './pool.ts';
 import type { LoadOptions, Runtime } from './runtime.ts';
+import type { SidekickReport } from './sidekicks.ts';
 
 /** A run longer than this would hold up every other connection, so such models go to worker threads. */
 const inlineMs = 2;
@@ -24,6 +25,8 @@ export interface ModelFile {
   outputSchema?: readonly Field[];
   /** What it prints; the engine's log by default. */
   onLog?: (stream: 'stdout' | 'stderr', line: string) => void;
+  /** Told what becomes of its process and what that writes. */
+  sidekick?: SidekickReport;
 }
 
 /**

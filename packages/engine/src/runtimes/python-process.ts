@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract/plain';
 import { readMessages, writeMessage, type FromPython } from './python-wire.ts';
+import type { SidekickReport } from './sidekicks.ts';
 
 /** Folder with the packages `potoroo_runtime` and `mac`. */
 const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? fileURLToPath(new URL('../../../../python', import.meta.url));
@@ -26,6 +27,8 @@ export interface PythonStart {
   runMs?: number;
   /** One line of the model's output. */
   onLog?: (stream: 'stdout' | 'stderr', line: string) => void;
+  /** Told what becomes of the process and what it writes. */
+  sidekick?: SidekickReport;
 }
 export type Ready = Extract<FromPython, { type: 'ready' }>;
 interface Job {
@@ -130,7 +133,11 @@ export class PythonProcess {
       cwd: work, env: environmentOf(start, work), stdio: ['pipe', 'pipe', 'pipe'], detached: true,
     });
     child.stdin.on('error', () => {});
-    const last = collectLog(child, start.onLog ?? (() => {}));
+    start.sidekick?.starting(child.pid ?? null);
+    const last = collectLog(child, (stream, line) => {
+      start.onLog?.(stream, line);
+      start.sidekick?.line(stream, line);
+    });
     const jobs = new Map<number, Job>();
     let socket: Socket | undefined;
     /** Why this side ended it, where it did. */

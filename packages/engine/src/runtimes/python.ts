@@ -1,5 +1,5 @@
 import { decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
-import { PotorooError, type Field } from '@potoroo/contract/plain';
+import { isPotorooError, PotorooError, type Field } from '@potoroo/contract/plain';
 import { log } from '../log.ts';
 import { PythonProcess, type PythonStart } from './python-process.ts';
 import type { Description, Runtime } from './runtime.ts';
@@ -86,6 +86,7 @@ class PythonRuntime implements Runtime {
     void process.exited.then((error) => {
       if (this.#closed) return;
       log.error('the process of a model ended; starting another', { file: this.#options.fileName, reason: error.message });
+      this.#options.sidekick?.failed(error);
       const starting = this.#start(Date.now() - since < firstPauseMs ? firstPauseMs : 0);
       this.#process = starting; // requests wait for this one start; when it fails they fail, until a later one succeeds
       starting.catch(() => this.#retry());
@@ -106,10 +107,12 @@ class PythonRuntime implements Runtime {
     try {
       const process = await PythonProcess.open(this.#options);
       this.#watch(process);
+      this.#options.sidekick?.running();
       if (this.#closed) await process.stop();
       return process;
     } catch (error) {
       log.error('the process of a model could not be started again', { file: this.#options.fileName, reason: (error as Error).message });
+      if (isPotorooError(error)) this.#options.sidekick?.failed(error);
       throw new PotorooError('model_process_lost', `The model's process ended and could not be started again: ${(error as Error).message}`, { cause: error });
     }
   }
@@ -132,9 +135,13 @@ function renamed(fields: readonly Field[], names: readonly string[] | undefined)
  */
 export async function loadPython(options: PythonModelOptions): Promise<Runtime> {
   const logged: PythonModelOptions = { onLog: (stream, line) => log.info(line, { model: options.fileName, stream }), ...options };
-  const first = await PythonProcess.open(logged);
+  const first = await PythonProcess.open(logged).catch((error: unknown) => {
+    if (isPotorooError(error)) logged.sidekick?.failed(error);
+    throw error;
+  });
   try {
     const runtime = new PythonRuntime(logged, first);
+    logged.sidekick?.running();
     await runtime.prove(first.ready.aligned);
     return runtime;
   } catch (error) {
