@@ -7,16 +7,14 @@
  * a slow minute of the machine hits all of them; the table shows medians and each server's share of the C limit.
  * Peers that cannot be installed here are named and left out. Closed loop: see RESULTS.md for what that means.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { freePort, has, here, median, need, proportional, resident, say, shown, startPinned, stop, venv, work, wrk } from './side-by-side.mjs';
 
-const here = import.meta.dirname;
-const work = path.join(here, '.work');
 const data = path.join(work, 'data');
 const { values: options } = parseArgs({
   options: {
@@ -26,24 +24,10 @@ const { values: options } = parseArgs({
 });
 const seconds = Number(options.seconds);
 const repeats = Number(options.repeats);
-const median = (xs) => [...xs].sort((a, b) => a - b)[Math.floor(xs.length / 2)];
-const has = (command) => { try { execFileSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }); return true; } catch { return false; } };
-const say = (text) => process.stderr.write(`${text}\n`);
 
-for (const tool of ['wrk', 'taskset', 'python3']) if (!has(tool)) { say(`${tool} is missing: install it first (Debian: apt-get install wrk util-linux python3).`); process.exit(1); }
+need('wrk', 'taskset', 'python3');
 
 // ---- what is needed, made once into .work ----
-function venv(name, packages) {
-  const dir = path.join(work, `venv-${name}`);
-  if (!existsSync(path.join(dir, 'ok'))) {
-    say(`installing ${name}: ${packages.join(' ')}`);
-    rmSync(dir, { recursive: true, force: true });
-    execFileSync('python3', ['-m', 'venv', dir]);
-    execFileSync(path.join(dir, 'bin/pip'), ['install', '-q', ...packages], { stdio: 'inherit' });
-    writeFileSync(path.join(dir, 'ok'), '');
-  }
-  return path.join(dir, 'bin');
-}
 const ortVersion = JSON.parse(readFileSync(path.join(here, '../node_modules/onnxruntime-node/package.json'), 'utf8')).version;
 
 function limitBinary() {
@@ -160,61 +144,19 @@ async function right(base, { url, headers, file, expected }) {
   throw new Error('wrong answer');
 }
 
-const freePort = () => new Promise((resolve) => { const s = createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => resolve(String(port))); }); });
-const running = [];
 async function start(name, model) {
   const port = await freePort();
-  const { command, args, cwd, env, spool } = servers[name].start(port, model);
-  const begun = performance.now();
-  const child = spawn('taskset', ['-c', '0', command, ...args], { cwd, env: { ...process.env, OMP_NUM_THREADS: '1', ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
-  let errors = '';
-  child.stderr.on('data', (d) => { errors = (errors + d).slice(-2000); });
-  const instance = { name, model, child, base: `http://127.0.0.1:${port}`, spool, started: 0 };
-  running.push(instance);
   const key = Object.keys(cases).find((k) => cases[k].model === model);
-  const deadline = begun + 60_000;
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`exited with ${child.exitCode}: ${errors}`);
-    try { await right(instance.base, request(name, key)); break; } catch (error) {
-      if (performance.now() > deadline || error.message === 'wrong answer') throw new Error(`no right answer: ${error.message} ${errors}`);
-      await new Promise((r) => setTimeout(r, 5));
-    }
-  }
-  instance.started = performance.now() - begun;
-  return instance;
-}
-async function stop(instance) {
-  if (instance.child.exitCode === null) {
-    const gone = new Promise((r) => instance.child.once('exit', r));
-    instance.child.kill('SIGTERM');
-    const timer = setTimeout(() => instance.child.kill('SIGKILL'), 5000);
-    await gone;
-    clearTimeout(timer);
-  }
-  if (instance.spool) rmSync(instance.spool, { recursive: true, force: true });
-  running.splice(running.indexOf(instance), 1);
-}
-const memory = (pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) / 1024;
-const resident = (pid) => Number(/^Rss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) / 1024;
-
-function wrk(base, { url, headers, file }, connections) {
-  const text = execFileSync('taskset', ['-c', '1', 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', path.join(here, 'post.lua'), base + url], {
-    encoding: 'utf8', env: { ...process.env, BODY: file, HEADERS: Object.entries(headers).map(([k, v]) => `${k}: ${v}`).join('\n') },
-  });
-  const r = JSON.parse(/RESULT (.*)/.exec(text)[1]);
-  return { rate: r.requests / r.seconds, p50: r.p50 / 1000, p99: r.p99 / 1000, failed: r.failed };
+  return Object.assign(await startPinned(servers[name].start(port, model), port, (base) => right(base, request(name, key))), { name, model });
 }
 
 // ---- the run ----
-mkdirSync(work, { recursive: true });
 if (!existsSync(path.join(data, 'lengths.json'))) execFileSync(path.join(venv('data', ['onnx', 'numpy', 'pyarrow', `onnxruntime==${ortVersion}`]), 'python'), [path.join(here, 'data.py'), data], { stdio: 'inherit' });
 const wanted = options.servers.split(',').filter((name) => { if (!servers[name]) { say(`no server ${name}; there are ${Object.keys(servers).join(', ')}`); process.exit(2); } return true; });
 const keys = options.cases?.split(',') ?? Object.keys(cases);
 const results = {};
 const idle = {};
 const left = {};
-process.on('exit', () => { for (const { child } of running) child.kill('SIGKILL'); });
-process.on('SIGINT', () => process.exit(130));
 
 for (const name of wanted) {
   try {
@@ -222,7 +164,7 @@ for (const name of wanted) {
     for (let i = 0; i < 5; i++) {
       const instance = await start(name, 'mlp');
       starts.push(instance.started);
-      if (i === 4) idle[name] = { rss: resident(instance.child.pid), pss: memory(instance.child.pid) };
+      if (i === 4) idle[name] = { rss: resident(instance.child.pid), pss: proportional(instance.child.pid) };
       await stop(instance);
     }
     idle[name].cold = median(starts);
@@ -243,11 +185,11 @@ for (const key of keys) {
     if (!existsSync(r.file) || (cases[key].form === 'arrow' && !['potoroo', 'limit', 'limit-merge'].includes(name))) continue;
     try { await right(find(name, cases[key].model).base, r); names.push(name); } catch (error) { say(`${key} ${name}: ${error.message}`); }
   }
-  for (const name of names) wrk(find(name, cases[key].model).base, request(name, key), cases[key].connections); // warm-up
-  for (let i = 0; i < repeats; i++) for (const name of names) (results[key][name] ??= []).push(wrk(find(name, cases[key].model).base, request(name, key), cases[key].connections));
+  for (const name of names) wrk(find(name, cases[key].model).base, request(name, key), cases[key].connections, seconds); // warm-up
+  for (let i = 0; i < repeats; i++) for (const name of names) (results[key][name] ??= []).push(wrk(find(name, cases[key].model).base, request(name, key), cases[key].connections, seconds));
   for (const name of names) results[key][name].loaded = resident(find(name, cases[key].model).child.pid);
 }
-for (const instance of [...running]) await stop(instance);
+for (const instance of instances.values()) await stop(instance);
 const loop = JSON.parse(execFileSync('taskset', ['-c', '0', process.execPath, path.join(here, 'loop.mjs'), data, String(seconds)], { encoding: 'utf8' }));
 
 const lines = [];
@@ -257,7 +199,6 @@ for (const key of keys) {
   for (const [name, runs] of Object.entries(results[key])) {
     const rates = runs.map((r) => r.rate);
     const rate = median(rates);
-    const shown = (x) => x >= 1000 ? Math.round(x).toLocaleString('en') : x.toFixed(1);
     lines.push(`| ${name} | ${shown(rate)} (${shown(Math.min(...rates))}-${shown(Math.max(...rates))}) | ${base ? `${Math.round((100 * rate) / base)} %` : '-'} | ${median(runs.map((r) => r.p50)).toFixed(2)} | ${median(runs.map((r) => r.p99)).toFixed(2)} | ${runs.reduce((a, r) => a + r.failed, 0)} | ${Math.round(runs.loaded)} |`);
   }
   lines.push(`| loop over session.run (no server) | ${loop[cases[key].body].toFixed(1)} | ${base ? `${Math.round((100 * loop[cases[key].body]) / base)} %` : '-'} | | | | |`);
