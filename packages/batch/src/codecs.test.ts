@@ -7,7 +7,7 @@ import { batchOf, fixtures, random, tableOf, type Fixture } from './codecs.fixtu
 import { concat, slice } from './columns.ts';
 import { conform } from './conform.ts';
 import { decodeDictionary, decodeRecords } from './json/decode.ts';
-import { encodeDictionary, encodeRecords, encodeRecordsBytes } from './json/encode.ts';
+import { encodeDictionary, encodeLines, encodeRecords, encodeRecordsBytes } from './json/encode.ts';
 import { decodeLoose } from './json/loose.ts';
 import { decodeV2, encodeV2 } from './v2.ts';
 
@@ -36,6 +36,7 @@ function overV2(batch: Batch, fields: readonly Field[], binaryDefault: boolean):
 
 const wire: Record<string, (batch: Batch, fields: readonly Field[]) => Batch> = {
   'JSON records': (b, fields) => decodeRecords(utf8.encode(encodeRecords(b, '.')), fields),
+  'JSON records in lines': (b, fields) => decodeRecords(utf8.encode(`[${new TextDecoder().decode(encodeLines(b, '.')).split('\n').slice(0, -1).join(',')}]`), fields),
   'JSON records as bytes': (b, fields) => decodeRecords(encodeRecordsBytes(b, '.'), fields),
   'a JSON dictionary': (b, fields) => decodeDictionary(utf8.encode(encodeDictionary(b)), fields),
   'an Arrow file': (b) => decodeArrow(encodeArrowFile(b)).batch,

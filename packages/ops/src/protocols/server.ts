@@ -7,9 +7,11 @@ import { answerProblem } from './native/problem.ts';
 const bodyLimit = 4 * 1024 * 1024;
 /** A connection on which nothing moves is closed after this; longer than any inference may take. */
 const idleMs = 3_700_000;
+/** One to which an answer is being written, of which nothing is read, after this: what waits to be read takes memory. */
+const defaultUnreadMs = 120_000;
 
 /** The web server that every protocol is registered in: request ids, security headers, one form of error for what no protocol owns. */
-export function createServer(log: Logger): FastifyInstance {
+export function createServer(log: Logger, { unreadMs = defaultUnreadMs }: { readonly unreadMs?: number } = {}): FastifyInstance {
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger, logController: new LogController({ disableRequestLogging: true }), bodyLimit, forceCloseConnections: 'idle',
     // An upload may take as long as it moves; a head may not.
@@ -25,6 +27,9 @@ export function createServer(log: Logger): FastifyInstance {
       'x-request-id': request.id, 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY', 'referrer-policy': 'no-referrer',
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'", 'cache-control': 'no-store',
     });
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    reply.raw.setTimeout(unreadMs, () => reply.raw.destroy());
   });
   app.addHook('onResponse', async (request, reply) => {
     request.log.debug({ method: request.method, route: request.routeOptions.url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');

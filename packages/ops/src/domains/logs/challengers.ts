@@ -4,6 +4,7 @@ import { nullColumn, type LogSchema } from '@potoroo/batch/frames';
 import { columnsKey } from './columns.ts';
 import type { SegmentSpan } from './logs.store.ts';
 import type { PartitionContext } from './partition.ts';
+import { allTimes, type Piece } from './segment.ts';
 
 /**
  * What challengers said of the rows of one partition: a partition of its own, whose rows have the offsets of the rows they belong to.
@@ -11,15 +12,15 @@ import type { PartitionContext } from './partition.ts';
  */
 export class Challengers {
   readonly #context: PartitionContext;
-  /** In row order. */
-  readonly #spans: readonly SegmentSpan[];
+  /** Theirs; undefined when they have said nothing of these rows. */
+  readonly #partitionId: number | undefined;
   /** Newest schema by pipeline version, of whatever partition: all partitions of a version give the same columns. */
   readonly #schemas: ReadonlyMap<string, LogSchema>;
   readonly #keys = new Map<number, string>();
 
-  constructor(context: PartitionContext, spans: readonly SegmentSpan[], schemas: ReadonlyMap<string, LogSchema>) {
+  constructor(context: PartitionContext, partitionId: number | undefined, schemas: ReadonlyMap<string, LogSchema>) {
     this.#context = context;
-    this.#spans = spans;
+    this.#partitionId = partitionId;
     this.#schemas = schemas;
   }
 
@@ -47,11 +48,12 @@ export class Challengers {
 
   async #parts(from: number, to: number, schema: LogSchema): Promise<{ first: number; part: Batch }[]> {
     const parts: { first: number; part: Batch }[] = [];
-    for (const span of this.#spans) {
+    if (this.#partitionId === undefined) return parts;
+    for (const span of await this.#context.store.segmentsOver(this.#partitionId, from, to)) {
       const end = Math.min(to, span.first + span.rows);
-      if (span.first >= to || end <= from || await this.#keyOf(span) !== columnsKey(schema)) continue;
+      if (await this.#keyOf(span) !== columnsKey(schema)) continue;
       for (let row = Math.max(from, span.first); row < end;) {
-        const { first, batch } = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row - span.first, false);
+        const { first, batch } = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row - span.first, { ...allTimes, backwards: false }) as Piece;
         const start = span.first + first;
         const until = Math.min(end, start + batch.rows);
         const columns = schema.columns.map((field) => batch.columns.find((c) => c.name === field.name) as Column);

@@ -1,4 +1,4 @@
-import type { Generated, Kysely, Transaction } from 'kysely';
+import type { Generated, Kysely, SelectQueryBuilder, Transaction } from 'kysely';
 import { shadowPartition } from '@potoroo/contract';
 import type { LogSchema } from '@potoroo/batch/frames';
 import type { Database } from '../../storage/database.ts';
@@ -20,7 +20,14 @@ export interface SegmentRow {
 }
 export type NewSegment = Omit<SegmentRow, 'id'>;
 /** A segment as a list of what to read needs it: without its schema. */
-export interface SegmentSpan { readonly id: number; readonly partition: string; readonly file: string; readonly first: number; readonly rows: number; readonly bytes: number; readonly minTime: Time; readonly maxTime: Time }
+export interface SegmentSpan { readonly id: number; readonly file: string; readonly first: number; readonly rows: number; readonly bytes: number; readonly minTime: Time; readonly maxTime: Time }
+
+/** Offsets `first .. end` of a partition, and the times within which its rows are. */
+export interface PartitionBounds { readonly partitionId: number; readonly partition: string; readonly first: number; readonly end: number; readonly minTime: Time; readonly maxTime: Time }
+
+/** A page reads few of a partition's segments: the rest of the manifest stays where it is. */
+export const segmentsAtOnce = 16;
+const spanColumns = ['id', 'file', 'first', 'rows', 'bytes', 'minTime', 'maxTime'] as const;
 
 export interface SegmentFilter { pipelineVersion?: string | undefined; partition?: string | undefined; start?: Time | undefined; end?: Time | undefined }
 
@@ -91,16 +98,25 @@ export class LogStore {
     await this.#db.updateTable('logSegments').set({ ...file, sealed: flag(file.sealed) }).where('id', '=', id).execute();
   }
 
-  /** Segments that can have rows that the filter lets through; of each partition in row order. What challengers said of them is in partitions of its own. */
-  segments(pipelineId: number, filter: SegmentFilter): Promise<SegmentSpan[]> {
-    let query = this.#db.selectFrom('logSegments').innerJoin('logPartitions', 'logPartitions.id', 'logSegments.partitionId')
-      .select(['logSegments.id', 'logPartitions.name as partition', 'file', 'first', 'rows', 'bytes', 'minTime', 'maxTime'])
-      .where('pipelineId', '=', pipelineId).orderBy('logPartitions.name').orderBy('first');
+  /** Partitions with segments that can have rows that the filter lets through, and the bounds of those. What challengers said of them is in partitions of its own. */
+  async bounds(pipelineId: number, filter: SegmentFilter): Promise<PartitionBounds[]> {
+    let query = filtered(this.#db.selectFrom('logSegments').innerJoin('logPartitions', 'logPartitions.id', 'logSegments.partitionId'), filter)
+      .select(({ fn, eb }) => ['partitionId', 'logPartitions.name as partition', fn.min('first').as('first'), fn.max(eb('first', '+', eb.ref('rows'))).as('end'), fn.min('minTime').as('minTime'), fn.max('maxTime').as('maxTime')])
+      .where('pipelineId', '=', pipelineId).groupBy(['partitionId', 'logPartitions.name']).orderBy('logPartitions.name');
     if (filter.partition !== undefined) query = query.where('logPartitions.name', 'in', [filter.partition, shadowPartition(filter.partition)]);
-    if (filter.pipelineVersion !== undefined) query = query.where('pipelineVersion', '=', filter.pipelineVersion);
-    if (filter.start !== undefined) query = query.where('maxTime', '>=', filter.start);
-    if (filter.end !== undefined) query = query.where('minTime', '<=', filter.end);
     return query.execute();
+  }
+
+  /** Segments of one partition that can have rows that the filter lets through, a few at a time: those with rows from offset `from` on in row order, or, backwards, with rows below it, last first. */
+  segments(partitionId: number, filter: Omit<SegmentFilter, 'partition'>, from: number, backwards: boolean): Promise<SegmentSpan[]> {
+    return filtered(this.#db.selectFrom('logSegments'), filter).select(spanColumns).where('partitionId', '=', partitionId)
+      .where(({ eb }) => (backwards ? eb('first', '<', from) : eb(eb('first', '+', eb.ref('rows')), '>', from))).orderBy('first', backwards ? 'desc' : 'asc').limit(segmentsAtOnce).execute();
+  }
+
+  /** Segments with rows of `from .. to`, in row order. */
+  segmentsOver(partitionId: number, from: number, to: number): Promise<SegmentSpan[]> {
+    return this.#db.selectFrom('logSegments').select(spanColumns).where('partitionId', '=', partitionId)
+      .where(({ eb }) => eb.and([eb('first', '<', to), eb(eb('first', '+', eb.ref('rows')), '>', from)])).orderBy('first').execute();
   }
 
   async schemaOf(segmentId: number): Promise<LogSchema | undefined> {
@@ -129,6 +145,14 @@ export class LogStore {
   async files(): Promise<string[]> {
     return (await this.#db.selectFrom('logSegments').select('file').execute()).map((row) => row.file);
   }
+}
+
+function filtered<D extends Database, T extends keyof D, O>(query: SelectQueryBuilder<D, T | 'logSegments', O>, { pipelineVersion, start, end }: SegmentFilter): SelectQueryBuilder<D, T | 'logSegments', O> {
+  let some = query as SelectQueryBuilder<Database, 'logSegments', O>;
+  if (pipelineVersion !== undefined) some = some.where('pipelineVersion', '=', pipelineVersion);
+  if (start !== undefined) some = some.where('maxTime', '>=', start);
+  if (end !== undefined) some = some.where('minTime', '<=', end);
+  return some as SelectQueryBuilder<D, T | 'logSegments', O>;
 }
 
 async function move(tx: Transaction<Database>, partition: PartitionRow, from: number, segments: readonly Growth[]): Promise<number[]> {

@@ -1,11 +1,12 @@
+import { setImmediate } from 'node:timers/promises';
 import { PotorooError, shadowPartition } from '@potoroo/contract';
 import { concat, slice, type Batch, type Column } from '@potoroo/batch';
 import { Challengers } from './challengers.ts';
 import type { LogCursor, LogPage, LogQuery } from '../domains.ts';
-import type { SegmentSpan } from './logs.store.ts';
 import type { PartitionContext } from './partition.ts';
 import { reversed } from './reverse.ts';
-import { PartitionStream, type Rows, type Window } from './stream.ts';
+import type { Window } from './segment.ts';
+import { PartitionStream, type Rows } from './stream.ts';
 
 /** A page ends at this many bytes of columns, or rows, whatever its limit; it always has at least one row if there is any. */
 export const pageBounds = { bytes: 4 * 1024 * 1024, rows: 50_000 } as const;
@@ -14,6 +15,7 @@ const attempts = 5;
 const heldBytes = 32 * 1024 * 1024;
 /** Likewise at this many: a view of one row is larger than the row. */
 const heldParts = 512;
+const takesATurn = 2048;
 
 /**
  * One page of a pipeline's log. Rows of one partition keep their order; partitions are merged by the time of their rows, and by
@@ -71,31 +73,29 @@ class PageReader {
   async read(): Promise<LogPage> {
     const streams = await this.#streams();
     const status = await this.#merge(streams);
+    await setImmediate();
     return { batch: batchOf([...this.#copied, ...this.#parts], this.#runs), status, next: status === 'All' ? null : cursorOf(streams, this.#window.backwards) };
   }
 
   async #streams(): Promise<PartitionStream[]> {
     const { pipelineId, pipelineVersion, partition, start, end, cursor } = this.#query;
-    const spans = await this.#context.store.segments(pipelineId, { pipelineVersion, partition, start: start?.getTime(), end: end?.getTime() });
-    const byPartition = new Map<string, SegmentSpan[]>();
-    for (const span of spans) {
-      const own = byPartition.get(span.partition);
-      if (own === undefined) byPartition.set(span.partition, [span]);
-      else own.push(span);
-    }
-    const shadows = new Set([...byPartition.keys()].map(shadowPartition).filter((name) => byPartition.has(name)));
+    const filter = { pipelineVersion, start: start?.getTime(), end: end?.getTime() };
+    const all = new Map((await this.#context.store.bounds(pipelineId, { ...filter, partition })).map((bounds) => [bounds.partition, bounds]));
+    const shadows = new Set([...all.keys()].map(shadowPartition).filter((name) => all.has(name)));
     const schemas = shadows.size === 0 ? undefined : await this.#context.store.shadowSchemas(pipelineId);
     // Backwards, what is not in a cursor is newer than what it leads to, or has been read; forwards it is new.
-    return [...byPartition].filter(([name]) => !shadows.has(name)).map(([name, own]) => new PartitionStream(
-      this.#context, name, own, this.#window, cursor === undefined ? undefined : cursor[name] ?? 0,
-      schemas && new Challengers(this.#context, byPartition.get(shadowPartition(name)) ?? [], schemas),
+    return [...all.values()].filter(({ partition: name }) => !shadows.has(name)).map((bounds) => new PartitionStream(
+      this.#context, bounds, filter, this.#window, cursor === undefined ? undefined : cursor[bounds.partition] ?? 0,
+      schemas && new Challengers(this.#context, all.get(shadowPartition(bounds.partition))?.partitionId, schemas),
     ));
   }
 
   /** Takes rows in order until there are no more or the page is full. */
   async #merge(streams: readonly PartitionStream[]): Promise<LogPage['status']> {
     const { limit = Infinity } = this.#query;
-    for (;;) {
+    for (let takes = 1; ; takes += 1) {
+      // Rows that lie in turns in many partitions are taken one by one: others get a turn in between.
+      if (takes % takesATurn === 0) await setImmediate();
       const best = await this.#best(streams);
       if (best === undefined) return 'All';
       const { stream, until } = best;

@@ -79,7 +79,10 @@ export class LogPartition {
     if (this.#row.next === from) return;
     const touched = this.#touched;
     this.#touched = [];
-    for (const { file } of touched) await file.sync();
+    for (const { file, row } of touched) {
+      if (row.sealed) await file.finish();
+      await file.sync();
+    }
     const ids = await this.#context.store.commit(this.#row, from, touched.map(({ row, file }) => ({ ...row, bytes: file.bytes })));
     touched.forEach((segment, i) => { segment.row = { ...segment.row, id: ids[i]!, bytes: segment.file.bytes }; });
     await Promise.all(touched.filter((segment) => segment !== this.#segment).map(({ file }) => file.close()));
@@ -100,6 +103,8 @@ export class LogPartition {
     if (segment === undefined) return;
     const { file, row } = segment;
     if (await this.#context.reader.batches(file.path, file.bytes) > 2 * file.bytes / chunk.bytes + 4) return this.#rewrite(segment, true);
+    await file.finish();
+    await file.sync();
     await this.#context.store.replaceFile(row.id!, { file: row.file, bytes: row.bytes, sealed: true });
     this.#segment = undefined;
     await file.close();
@@ -109,6 +114,7 @@ export class LogPartition {
     const to = await this.#newFile();
     try {
       await rewrite(this.#context.reader, { path: file.path, bytes: file.bytes, rows: row.rows }, to.file);
+      if (sealed) await to.file.finish();
       await to.file.sync();
       await this.#context.store.replaceFile(row.id!, { file: to.name, bytes: to.file.bytes, sealed });
     } catch (error) {

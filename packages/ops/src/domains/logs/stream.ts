@@ -3,11 +3,9 @@ import type { Batch, TensorColumn } from '@potoroo/batch';
 import type { LogSchema } from '@potoroo/batch/frames';
 import type { Challengers } from './challengers.ts';
 import { columnsKey } from './columns.ts';
-import type { SegmentSpan } from './logs.store.ts';
+import { segmentsAtOnce, type PartitionBounds, type SegmentFilter, type SegmentSpan } from './logs.store.ts';
 import type { PartitionContext } from './partition.ts';
-
-/** Which rows are wanted, times inclusive, and in which direction. */
-export interface Window { readonly from: number; readonly to: number; readonly backwards: boolean }
+import type { Window } from './segment.ts';
 
 /** What holds for all rows of a segment. */
 interface Source { readonly key: string; readonly partition: Buffer; readonly pipelineVersion: Buffer; readonly models: readonly Buffer[] }
@@ -18,8 +16,8 @@ export interface Rows { readonly batch: Batch; readonly from: number; readonly t
 interface Chunk { readonly batch: Batch; readonly times: BigInt64Array; readonly first: number; readonly bytesPerRow: number; readonly source: Source }
 
 /**
- * The rows of one partition that a query lets through, in one direction. Until a segment's turn comes, the bounds of its times stand
- * for its rows; then it is read chunk by chunk.
+ * The rows of one partition that a query lets through, in one direction. Until its turn comes, the bounds of its times stand for its
+ * rows, and until a segment's turn comes, those of the segment; then that is read chunk by chunk.
  */
 export class PartitionStream {
   readonly partition: string;
@@ -30,23 +28,30 @@ export class PartitionStream {
   #chunk: Chunk | undefined;
   readonly #context: PartitionContext;
   readonly #window: Window;
-  /** What is left to read, the next one last. */
-  readonly #spans: SegmentSpan[];
+  readonly #bounds: PartitionBounds;
+  readonly #filter: Omit<SegmentFilter, 'partition'>;
+  /** What is known to be left to read, the next one last. */
+  #spans: SegmentSpan[] = [];
+  /** Whether the manifest may have more behind these. */
+  #more = true;
   #source: { id: number; source: Source } | undefined;
   readonly #challengers: Challengers | undefined;
 
-  constructor(context: PartitionContext, partition: string, spans: readonly SegmentSpan[], window: Window, cursor: number | undefined, challengers?: Challengers) {
+  constructor(context: PartitionContext, bounds: PartitionBounds, filter: Omit<SegmentFilter, 'partition'>, window: Window, cursor: number | undefined, challengers?: Challengers) {
     this.#context = context;
     this.#challengers = challengers;
-    this.partition = partition;
+    this.partition = bounds.partition;
+    this.#bounds = bounds;
+    this.#filter = filter;
     this.#window = window;
-    this.#spans = window.backwards ? [...spans] : spans.toReversed();
-    this.position = window.backwards ? cursor ?? Infinity : Math.max(cursor ?? 0, spans[0]?.first ?? 0);
-    this.#nextSpan();
+    this.position = window.backwards ? Math.min(cursor ?? Infinity, bounds.end) : Math.max(cursor ?? 0, bounds.first);
+    this.#time = this.#bound(bounds);
+    // What a cursor has left behind is not looked up again.
+    if (window.backwards ? this.position <= bounds.first : this.position >= bounds.end) this.#more = false;
   }
 
   get done(): boolean {
-    return this.#spans.length === 0;
+    return this.#spans.length === 0 && !this.#more;
   }
 
   get ready(): boolean {
@@ -64,17 +69,23 @@ export class PartitionStream {
     return this.#window.backwards ? this.partition > other.partition : this.partition < other.partition;
   }
 
-  /** Reads on until the next row is known, or one more chunk had none. */
+  /** Reads on until the next row is known, or one more chunk or list of segments had none. */
   async load(): Promise<void> {
-    const span = this.#spans.at(-1)!;
+    const span = this.#spans.at(-1);
+    if (span === undefined) return this.#list();
     const { backwards } = this.#window;
     const row = (backwards ? this.position - 1 : this.position) - span.first;
-    const read = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row, backwards);
-    const { first } = read;
+    const read = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row, this.#window);
+    if (read === undefined) {
+      this.position = backwards ? span.first : span.first + span.rows;
+      return this.#nextSpan();
+    }
+    const first = span.first + read.first;
+    this.position = backwards ? Math.min(this.position, first + read.batch.rows) : Math.max(this.position, first);
     const times = (read.batch.columns[0] as TensorColumn).values as BigInt64Array;
     const source = await this.#sourceOf(span);
-    const batch = this.#challengers === undefined ? read.batch : await this.#challengers.join(read.batch, span.first + first, source.pipelineVersion.toString());
-    this.#chunk = { batch, times, first: span.first + first, bytesPerRow: Math.max(1, bytesOf(batch) / batch.rows), source };
+    const batch = this.#challengers === undefined ? read.batch : await this.#challengers.join(read.batch, first, source.pipelineVersion.toString());
+    this.#chunk = { batch, times, first, bytesPerRow: Math.max(1, bytesOf(batch) / batch.rows), source };
     this.#settle();
   }
 
@@ -132,11 +143,26 @@ export class PartitionStream {
       if (backwards ? this.position > span.first : this.position < end) {
         // Between segments, offsets may be missing.
         this.position = backwards ? Math.min(this.position, end) : Math.max(this.position, span.first);
-        this.#time = backwards ? Math.min(span.maxTime, this.#window.to) : Math.max(span.minTime, this.#window.from);
+        this.#time = this.#bound(span);
         return;
       }
       this.#spans.pop();
     }
+    // Of what is behind the known ones nothing else is known: clocks are set back, too.
+    this.#time = this.#bound(this.#bounds);
+  }
+
+  async #list(): Promise<void> {
+    const { backwards } = this.#window;
+    const found = await this.#context.store.segments(this.#bounds.partitionId, this.#filter, this.position, backwards);
+    this.#more = found.length === segmentsAtOnce;
+    this.#spans = found.toReversed();
+    this.#nextSpan();
+  }
+
+  /** Time that none of these rows comes before. */
+  #bound({ minTime, maxTime }: { minTime: number; maxTime: number }): number {
+    return this.#window.backwards ? Math.min(maxTime, this.#window.to) : Math.max(minTime, this.#window.from);
   }
 
   async #sourceOf(span: SegmentSpan): Promise<Source> {
@@ -144,7 +170,7 @@ export class PartitionStream {
     const schema = await this.#context.store.schemaOf(span.id);
     // Its pipeline was removed this moment.
     if (schema === undefined) throw Object.assign(new Error('A log segment is gone.'), { code: 'ENOENT' });
-    const source = sourceFrom(schema, span.partition, this.#challengers?.keyOf(schema.pipeline.version) ?? '');
+    const source = sourceFrom(schema, this.partition, this.#challengers?.keyOf(schema.pipeline.version) ?? '');
     this.#source = { id: span.id, source };
     return source;
   }

@@ -11,6 +11,8 @@ import { modelExecution } from './0031_model_execution.ts';
 import { signIn } from './0040_sign_in.ts';
 import { audit } from './0041_audit.ts';
 import { logRetention } from './0050_log_retention.ts';
+import { seek } from './0061_seek.ts';
+import { sidekicks } from './0064_sidekicks.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -26,4 +28,6 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0040_sign_in': signIn,
   '0041_audit': audit,
   '0050_log_retention': logRetention,
+  '0061_seek': seek,
+  '0064_sidekicks': sidekicks,
 };
