@@ -20,8 +20,8 @@ afterAll(async () => {
   await folder?.remove();
 });
 
-it('tritonclient and mlserver infer get from a deployment what onnxruntime gives', async () => {
-  const child = spawn(python, [beside('v2.py')], {
+it.each([['v2.py', 10], ['pipelines.py', 11]])('%s: tritonclient and mlserver infer get from a deployment what onnxruntime gives', async (script, count) => {
+  const child = spawn(python, [beside(script)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: folder.path, POTOROO_URL: server.url, POTOROO_TEST_DIR: folder.path, POTOROO_USER: admin.username, POTOROO_PASSWORD: admin.password, PYTHONDONTWRITEBYTECODE: '1' },
   });
@@ -32,5 +32,5 @@ it('tritonclient and mlserver infer get from a deployment what onnxruntime gives
   const [code] = (await once(child, 'close')) as [number | null];
   const steps = output.split('\n').filter((line) => line.startsWith('{"step"')).map((line) => JSON.parse(line) as { step: string; ok: boolean; error?: string });
   expect(steps.filter((step) => !step.ok).map((step) => `${step.step}: ${step.error}`), errors).toEqual([]);
-  expect({ code, steps: steps.length }, output + errors).toEqual({ code: 0, steps: 10 });
+  expect({ code, steps: steps.length }, output + errors).toEqual({ code: 0, steps: count });
 });

@@ -1,50 +1,20 @@
-"""tritonclient and `mlserver infer`, as published, against a deployment of ops; every number is compared with onnxruntime.
-
-Writes one line of JSON for each step: {"step", "ok", "error"}.
-"""
+"""tritonclient and `mlserver infer`, as published, against a deployment of ops; every number is compared with onnxruntime."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import time
-import traceback
-import urllib.parse
-import urllib.request
 
 import numpy as np
-import onnx
 import onnxruntime
 import tritonclient.http as triton
 from onnx import TensorProto, helper, numpy_helper
-from tritonclient.utils import InferenceServerException
 
-OPS = os.environ["POTOROO_URL"]
-WORK = pathlib.Path(os.environ["POTOROO_TEST_DIR"])
+from support import AUTH, WORK, address, deploy, graph_bytes, refused, run, token, upload
+
 NAME = "kinds"
 HUGE = 2**53 + 1
 TEXTS = ["plain", "žluťoučký kůň", "狐 🦊", ""]
-failed = False
-
-
-def step(run):
-    """Runs a step now and reports it; the next ones run all the same."""
-    global failed
-    error = None
-    try:
-        run()
-    except Exception:
-        error = traceback.format_exc()
-        failed = True
-    print(json.dumps({"step": run.__name__, "ok": error is None, **({"error": error} if error else {})}), flush=True)
-
-
-def call(method, path, body=None, headers=None):
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(OPS + path, data, {"content-type": "application/json", **(headers or {})}, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.loads(answer.read() or b"null")
 
 
 def model_bytes():
@@ -55,32 +25,14 @@ def model_bytes():
     ]
     kinds = {"amount": TensorProto.FLOAT, "count": TensorProto.INT64, "flag": TensorProto.BOOL, "text": TensorProto.STRING}
     outputs = {"grown": "amount", "next": "count", "not_flag": "flag", "same_text": "text"}
-    value = lambda name, like: helper.make_tensor_value_info(name, kinds[like], ["N", 2] if like == "amount" else ["N"])
-    graph = helper.make_graph(nodes, NAME, [value(n, n) for n in kinds], [value(n, like) for n, like in outputs.items()], [numpy_helper.from_array(np.array(1, np.int64), "one")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    of = lambda name: (kinds[name], ["N", 2] if name == "amount" else ["N"])
+    return graph_bytes(NAME, nodes, {n: of(n) for n in kinds}, {n: of(like) for n, like in outputs.items()}, [numpy_helper.from_array(np.array(1, np.int64), "one")])
 
 
-form = urllib.parse.urlencode({"grant_type": "password", "client_id": "sdk-client", "username": os.environ["POTOROO_USER"], "password": os.environ["POTOROO_PASSWORD"]}).encode()
-token = call("POST", "/auth/realms/master/protocol/openid-connect/token", form, {"content-type": "application/x-www-form-urlencoded"})["access_token"]
-AUTH = {"Authorization": f"Bearer {token}"}  # tritonclient writes into the headers it is given: give it a copy
 MODEL = model_bytes()
-workspace = call("GET", "/api/v1/workspaces/default", headers=dict(AUTH))["id"]
-uploaded = call("PUT", f"/api/v1/workspaces/{workspace}/models/{NAME}-model/versions?framework=onnx", MODEL, {**AUTH, "content-type": "application/octet-stream"})
-steps = [{"type": "model", "model": {"name": uploaded["name"], "version": uploaded["version"]}}]
-pipeline = call("POST", f"/api/v1/workspaces/{workspace}/pipelines", {"name": NAME, "steps": steps}, AUTH)["id"]
-deployment = call("PUT", f"/api/v1/pipelines/{pipeline}/deployment", {}, AUTH)["id"]
-for _ in range(600):
-    status = call("GET", f"/api/v1/deployments/{deployment}/status", headers=dict(AUTH))
-    if status["state"] == "running":
-        break
-    time.sleep(0.1)
-else:
-    raise SystemExit(f"The deployment does not run: {status}")
+DEPLOYMENT = deploy(NAME, [{"type": "model", "model": upload(f"{NAME}-model", MODEL)}])
 
-BASE = f"{OPS.removeprefix('http://')}/api/v1/deployments/{deployment}"
+BASE = address(DEPLOYMENT)
 client = triton.InferenceServerClient(BASE, network_timeout=30, connection_timeout=30)
 session = onnxruntime.InferenceSession(MODEL, providers=["CPUExecutionProvider"])
 FEEDS = {
@@ -124,16 +76,6 @@ def outputs(binary):
 
 def infer(given, wanted=None, **more):
     return client.infer(NAME, given, outputs=wanted, headers=dict(AUTH), **more)
-
-
-def refused(run, *pieces):
-    try:
-        run()
-    except InferenceServerException as error:
-        for piece in pieces:
-            assert piece in str(error), str(error)
-    else:
-        raise AssertionError("it was not refused")
 
 
 ALL, NONE, MIXED = (lambda _: True), (lambda _: False), (lambda name: name in ("amount", "text", "next"))
@@ -197,7 +139,7 @@ def errors():
     refused(lambda: infer([wrong, *inputs(ALL)[1:]]), "amount")
     refused(lambda: client.infer(NAME, inputs(ALL)), "token")
     refused(lambda: client.get_model_metadata(NAME, headers={"Authorization": "Bearer wrong"}), "token")
-    foreign = triton.InferenceServerClient(f"{OPS.removeprefix('http://')}/api/v1/deployments/987654")
+    foreign = triton.InferenceServerClient(address("/api/v1/deployments/987654"))
     refused(lambda: foreign.infer(NAME, inputs(ALL), headers=dict(AUTH)), "987654")
     check(infer(inputs(ALL)))
 
@@ -232,6 +174,4 @@ def mlserver_infer_binary():
     mlserver(True)
 
 
-for each in (health_and_metadata, json_both_ways, binary_both_ways, json_and_binary_mixed, some_outputs_and_an_id, compression, many_requests_at_once, errors, mlserver_infer_json, mlserver_infer_binary):
-    step(each)
-sys.exit(1 if failed else 0)
+run(health_and_metadata, json_both_ways, binary_both_ways, json_and_binary_mixed, some_outputs_and_an_id, compression, many_requests_at_once, errors, mlserver_infer_json, mlserver_infer_binary)
