@@ -18,6 +18,8 @@ export const errorCodes = {
   tag_not_found: { status: 404, title: 'No such tag' },
   token_not_found: { status: 404, title: 'No such personal access token' },
   connection_not_found: { status: 404, title: 'No such connection' },
+  registry_not_found: { status: 404, title: 'No such model registry' },
+  artifact_not_found: { status: 404, title: 'The model registry has no such model, version or file' },
   log_topic_not_found: { status: 404, title: 'No such log topic' },
   // how it is asked
   invalid_request: { status: 400, title: 'Invalid request' },
@@ -56,6 +58,11 @@ export const errorCodes = {
   engine_lost: { status: 502, title: 'The engine stopped while it worked on this request' },
   model_process_lost: { status: 502, title: "The model's process stopped while it worked on this request" },
   unreachable: { status: 502, title: 'The server does not answer' },
+  // other people's servers
+  address_refused: { status: 400, title: 'Requests for users do not go to this address' },
+  registry_unreachable: { status: 502, title: 'The model registry does not answer' },
+  registry_refused: { status: 502, title: 'The model registry refuses the token' },
+  registry_invalid: { status: 502, title: 'The model registry answers something unexpected' },
   // deployment states
   engine_start_failed: { status: 500, title: 'The engine did not start' },
   engine_start_timeout: { status: 500, title: 'The engine did not become ready in time' },
