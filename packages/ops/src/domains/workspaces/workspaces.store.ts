@@ -42,9 +42,11 @@ export class WorkspaceStore {
     return query.execute();
   }
 
+  /** Members in the order in which they came to the server: lists of them look the same each time they are shown. */
   async withMembers(rows: readonly WorkspaceRow[]): Promise<Workspace[]> {
     if (rows.length === 0) return [];
-    const members = await this.#db.selectFrom('workspaceMembers').selectAll().where('workspaceId', 'in', rows.map((row) => row.id)).orderBy('userUuid').execute();
+    const members = await this.#db.selectFrom('workspaceMembers').leftJoin('users', 'users.uuid', 'workspaceMembers.userUuid').select(['workspaceId', 'userUuid', 'workspaceMembers.role'])
+      .where('workspaceId', 'in', rows.map((row) => row.id)).orderBy('users.id').orderBy('userUuid').execute();
     return rows.map((row) => ({
       id: row.id, name: row.name, archived: row.archived === 1, createdAt: date(row.createdAt), createdBy: row.createdBy,
       members: members.filter((m) => m.workspaceId === row.id).map((m) => ({ userId: m.userUuid, role: m.role })),
