@@ -1,17 +1,13 @@
 """The ways to sign in: the device flow with its page, personal access tokens; and inviting users."""
 
-import contextlib
-import html.parser
-import io
 import json
 import os
 import pathlib
-import re
 import tempfile
-import threading
 
 import httpx
 
+from device import fill, sso
 from support import API, client, raises, show, Steps
 
 step = Steps()
@@ -19,64 +15,12 @@ folder = pathlib.Path(tempfile.mkdtemp(dir=os.environ["POTOROO_TEST_DIR"]))
 email, password = os.environ["WALLAROO_USER"], os.environ["WALLAROO_PASSWORD"]
 
 
-class Form(html.parser.HTMLParser):
-    """The fields of a page's form, as a browser sends them."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.fields = {}
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        if tag == "input" and "name" in given:
-            self.fields[given["name"]] = given.get("value", "")
-
-
-def fill(address, **fields):
-    """Opens the page in a browser of its own and sends its form."""
-    with httpx.Client() as browser:
-        page = browser.get(address)
-        assert page.status_code == 200, page.text
-        return browser.post(address, data={**Form(page.text).fields, **fields})
-
-
-class Printed(io.StringIO):
-    """Standard output in which an address is waited for."""
-
-    def __init__(self):
-        super().__init__()
-        self.address = None
-        self.came = threading.Event()
-
-    def write(self, text):
-        found = re.search(r"http://\S+user_code=\S+", text)
-        if found:
-            self.address = found.group(0)
-            self.came.set()
-        return super().write(text)
-
-
-def sso(act):
-    """A client that signs in by device while `act` does what its user does with the printed address."""
-    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(dir=folder)
-    printed, results = Printed(), []
-
-    def person():
-        if printed.came.wait(20):
-            results.append(act(printed.address))
-
-    thread = threading.Thread(target=person)
-    thread.start()
-    try:
-        with contextlib.redirect_stdout(printed):
-            return client("sso"), results
-    finally:
-        thread.join()
+def sign_in():
+    return client("sso")
 
 
 with step("sign in by device"):
-    wl, answers = sso(lambda address: fill(address, answer="allow", username=email, password=password))
+    wl, answers, _ = sso(sign_in, lambda address: fill(address, answer="allow", username=email, password=password))
     assert answers[0].status_code == 200 and "Signed in" in answers[0].text, answers[0].text
     assert wl.auth.user_email() == email
     assert show(wl.list_workspaces()) and wl.get_current_workspace().id()
@@ -87,11 +31,11 @@ with step("a wrong password first"):
         assert wrong.status_code == 401 and "wrong" in wrong.text, wrong.text
         return fill(address, answer="allow", username=email, password=password)
 
-    assert sso(twice)[0].list_users()
+    assert sso(sign_in, twice)[0].list_users()
 
 with step("who refuses lets nobody in"):
     with raises("access_denied"):
-        sso(lambda address: fill(address, answer="deny"))
+        sso(sign_in, lambda address: fill(address, answer="deny"))
 
 with step("a personal access token is a token"):
     created = httpx.post(f"{API}/api/v1/tokens", headers=wl.auth.auth_header(), json={"name": "script"}).json()
@@ -129,7 +73,7 @@ with step("who is disabled is out at once, with what they hold"):
         return fill(address, answer="deny")
 
     with raises("access_denied"):
-        sso(disabled)
+        sso(sign_in, disabled)
     assert statuses == [401]
     wl.activate_user("ivy@example.com")
     assert httpx.get(f"{API}/api/v1/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
