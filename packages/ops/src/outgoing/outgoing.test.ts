@@ -25,8 +25,9 @@ async function raw(onConnection: (socket: Socket) => void): Promise<string> {
     socket.on('error', () => {});
     onConnection(socket);
   });
+  const url = await listening(server, '127.0.0.1');
   closing.push(() => { for (const socket of sockets) socket.destroy(); });
-  return listening(server, '127.0.0.1');
+  return url;
 }
 async function listening(server: Server | RawServer, host: string): Promise<string> {
   await new Promise<void>((resolve) => { server.listen(0, host, resolve); });

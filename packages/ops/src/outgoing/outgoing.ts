@@ -72,7 +72,7 @@ export class Outgoing {
       if (![301, 302, 303, 307, 308].includes(answer.status) || to === undefined || request.method === 'POST') return answer;
       answer.discard();
       if (redirects === maxRedirects) throw new PotorooError(request.codes.invalid, `${url.origin} redirects more than ${maxRedirects} times.`);
-      if (!URL.canParse(to, url)) throw new PotorooError(request.codes.invalid, `${url.origin} redirects to what is no address.`);
+      if (!URL.canParse(to, url.href)) throw new PotorooError(request.codes.invalid, `${url.origin} redirects to what is no address.`);
       url = parse(new URL(to, url).href, request.codes.invalid);
     }
   }
@@ -149,19 +149,20 @@ function parse(text: string, invalid: ErrorCode): URL {
   return url;
 }
 
-const slow = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_ABORTED', 'ABORT_ERR', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+const slow = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
 const broken: Readonly<Record<string, string>> = {
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'sent another number of bytes than it said', UND_ERR_HEADERS_OVERFLOW: 'sent too large headers', UND_ERR_RES_EXCEEDED_MAX_SIZE: 'sent too much',
 };
 
 function failure(error: unknown, url: URL, codes: OutgoingCodes, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted === true) return signal.reason;
-  const { code = '', cause, errors } = error as { code?: string; cause?: unknown; errors?: unknown[] };
+  const { cause, errors, name, code: known } = error as { code?: unknown; name?: string; cause?: unknown; errors?: unknown[] };
+  const code = String(known ?? '');
   const inner = [error, cause, ...(errors ?? [])].find(isPotorooError);
   if (inner !== undefined) return inner;
-  if (slow.has(code)) return new PotorooError(codes.unreachable, `${url.origin} did not answer in time.`, { cause: error });
+  if (slow.has(code) || name === 'AbortError') return new PotorooError(codes.unreachable, `${url.origin} did not answer in time.`, { cause: error });
   if (broken[code] !== undefined) return new PotorooError(codes.invalid, `${url.origin} ${broken[code]}.`, { cause: error });
-  if (code.startsWith('HPE_')) return new PotorooError(codes.invalid, `${url.origin} does not speak HTTP.`, { cause: error });
+  if (name === 'HTTPParserError') return new PotorooError(codes.invalid, `${url.origin} does not speak HTTP.`, { cause: error });
   if (code === 'UND_ERR_SOCKET') return new PotorooError(codes.unreachable, `${url.origin} closed the connection before its answer was whole.`, { cause: error });
   const why: Readonly<Record<string, string>> = { ENOTFOUND: 'its name is not known', EAI_AGAIN: 'its name cannot be looked up', ECONNREFUSED: 'nothing listens there', ECONNRESET: 'it reset the connection' };
   return new PotorooError(codes.unreachable, `${url.origin} cannot be reached: ${why[code] ?? (error instanceof Error ? error.message : String(error))}.`, { cause: error });
