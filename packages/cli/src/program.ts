@@ -2,6 +2,7 @@ import { Argument, Command } from 'commander';
 import { action, example, type ContextOf } from './command.ts';
 import { addAudit } from './commands/audit.ts';
 import { addConnection } from './commands/connection.ts';
+import { addDeployment } from './commands/deployment.ts';
 import { addEngine } from './commands/engine.ts';
 import { addLogin } from './commands/login.ts';
 import { addModel } from './commands/model.ts';
@@ -30,6 +31,7 @@ export function makeProgram(contextOf: ContextOf): Command {
   addWorkspace(program, contextOf);
   addModel(program, contextOf);
   addPipeline(program, contextOf);
+  addDeployment(program, contextOf);
   addTag(program, contextOf);
   addConnection(program, contextOf);
   addUser(program, contextOf);

@@ -75,11 +75,13 @@ export interface EngineSidekick {
   name: string;
   /** Its model: name, version (a UUID), id in ops, digest of the file and the step it is in, counted from 0. */
   model: string; version: string; modelVersionId: number; sha: string; step: number;
+  /** It challenges another model: what it does changes no answer. */
+  challenger: boolean;
   state: SidekickState;
   /** Why it does not run; null when it does. */
   reason: Reason | null;
-  /** How often it was started again. */
-  restarts: number;
+  /** How often it was started again, and how often it failed since it last ran. */
+  restarts: number; failures: number;
   /** Since when it is in this state, ms. */
   since: number;
   pid: number | null;

@@ -15,6 +15,7 @@ export const errorCodes = {
   model_not_found: { status: 404, title: 'No such model' },
   pipeline_not_found: { status: 404, title: 'No such pipeline' },
   deployment_not_found: { status: 404, title: 'No such deployment' },
+  sidekick_not_found: { status: 404, title: 'No such sidekick' },
   tag_not_found: { status: 404, title: 'No such tag' },
   token_not_found: { status: 404, title: 'No such personal access token' },
   connection_not_found: { status: 404, title: 'No such connection' },

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { apiPrefix, isPotorooError, PotorooError, type ApiDeployment, type ApiDeploymentStatus, type Reason } from '@potoroo/contract';
+import { apiPrefix, isPotorooError, PotorooError, type ApiDeployment, type ApiDeploymentStatus, type ApiSidekick, type ApiSidekickLogLine, type Reason } from '@potoroo/contract';
 import { listOf, type Calls } from './calls.ts';
 import { readEvents } from './events.ts';
 import { inferAt, type Infer } from './inference.ts';
@@ -39,12 +39,9 @@ export class Deployment {
     const { signal } = options;
     for (let failures = 0; ;) {
       try {
-        const response = await this.#calls.transport.request(`${this.#path}/events`, { signal, timeoutMs: Number.POSITIVE_INFINITY, headers: { accept: 'text/event-stream' } });
-        if (response.body === null) throw new PotorooError('unreachable', 'The event stream has no body.');
-        for await (const { event, data } of readEvents(response.body)) {
+        for await (const status of this.#events<ApiDeploymentStatus>('events', {}, signal)) {
           failures = 0;
-          if (event === 'error') throw reasonError(JSON.parse(data) as Reason, 'The event stream failed.');
-          yield JSON.parse(data) as ApiDeploymentStatus;
+          yield status;
         }
       } catch (error) {
         if (signal?.aborted === true) throw signal.reason;
@@ -52,6 +49,33 @@ export class Deployment {
         if (++failures > 5) throw error;
       }
       await delay(100 * 2 ** failures, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+
+  /** Its sidekicks, the processes and containers that run models: those that are, and for some days those that were; newest first. */
+  sidekicks(query: { current?: boolean | undefined; model?: string | undefined } & CallOptions = {}): Pages<ApiSidekick> {
+    const { current, model, ...call } = query;
+    return listOf<ApiSidekick>(this.#calls.transport, `${this.#path}/sidekicks`, { current, model }, call);
+  }
+
+  /** What a sidekick wrote, newest line first. @throws PotorooError sidekick_not_found */
+  sidekickLog(sidekick: string, query: { start?: Date | undefined; end?: Date | undefined } & CallOptions = {}): Pages<ApiSidekickLogLine> {
+    const { start, end, ...call } = query;
+    return listOf<ApiSidekickLogLine>(this.#calls.transport, `${this.#path}/sidekicks/${encodeURIComponent(sidekick)}/log`, { start: start?.toISOString(), end: end?.toISOString() }, call);
+  }
+
+  /** Its last lines (`tail`, 10 when not given), oldest first, then what it writes until its end. @throws PotorooError sidekick_not_found; unreachable when the connection breaks */
+  async *followSidekickLog(sidekick: string, options: { tail?: number } & CallOptions = {}): AsyncGenerator<ApiSidekickLogLine> {
+    const { tail, signal } = options;
+    for await (const lines of this.#events<ApiSidekickLogLine[]>(`sidekicks/${encodeURIComponent(sidekick)}/log/events`, { tail }, signal)) yield* lines;
+  }
+
+  async *#events<T>(path: string, query: Readonly<Record<string, number | undefined>>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+    const response = await this.#calls.transport.request(`${this.#path}/${path}`, { signal, query, timeoutMs: Number.POSITIVE_INFINITY, headers: { accept: 'text/event-stream' } });
+    if (response.body === null) throw new PotorooError('unreachable', 'The event stream has no body.');
+    for await (const { event, data } of readEvents(response.body)) {
+      if (event === 'error') throw reasonError(JSON.parse(data) as Reason, 'The event stream failed.');
+      yield JSON.parse(data) as T;
     }
   }
 

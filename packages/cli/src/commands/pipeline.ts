@@ -3,8 +3,9 @@ import { DeploymentConfigBuilder, PotorooError, stepText, type ApiDeploymentStat
 import { action, collect, example, positiveNumber, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { findModelVersion, findPipeline } from '../find.ts';
-import { pairs, show, table } from '../output.ts';
+import { show, table } from '../output.ts';
 import { progress } from '../progress.ts';
+import { showStatus } from './deployment.ts';
 import { addInferenceCommands } from './inference.ts';
 
 interface DeployOptions {
@@ -63,9 +64,7 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
 
   example(pipeline.command('status').description('show how the deployment of a pipeline is').argument('<name>')
     .action(action(contextOf, async (context, name: string) => {
-      const deployment = await (await findPipeline(context, name)).deployment({ signal: context.signal });
-      const status = await deployment.status({ signal: context.signal });
-      show(context.output, { deployment: deployment.info, status }, () => describe(deployment, status));
+      await showStatus(context, await (await findPipeline(context, name)).deployment({ signal: context.signal }));
     })), 'potoroo pipeline status breast-cancer --json');
 
   addInferenceCommands(pipeline, contextOf);
@@ -117,19 +116,4 @@ const stepsText = (pipeline: Pipeline): string => pipeline.steps.map(stepText).j
 
 function steps(pipeline: Pipeline): string {
   return pipeline.steps.length === 0 ? 'no steps' : `the steps ${stepsText(pipeline)}`;
-}
-
-function describe(deployment: Deployment, status: ApiDeploymentStatus): string {
-  const lines = [
-    pairs([
-      ['pipeline', deployment.info.pipelineName], ['deployment', deployment.id], ['state', status.state], ['version', status.pipelineVersion],
-      ['replicas', `${status.readyReplicas} of ${status.wantedReplicas} ready`], ['port', deployment.info.port],
-      ...(status.reason === null ? [] : [['reason', `${status.reason.message} (${status.reason.code})`] as const]),
-    ]),
-    '',
-    table(['engine', 'state', 'pid', 'restarts', 'started', 'reason'], status.engines.map((e) => [e.name, e.state, e.pid, e.restarts, new Date(e.startedAt), e.reason?.message]), 'No engine runs.'),
-  ];
-  if (status.reason?.log !== undefined && status.reason.log.length > 0) lines.push('', 'Last lines of its log:', ...status.reason.log.map((line) => `  ${line}`));
-  if (status.limits.length > 0) lines.push('', 'Limits:', ...status.limits.map((line) => `  ${line}`));
-  return lines.join('\n');
 }

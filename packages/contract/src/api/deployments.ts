@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
-import { DeploymentConfigSchema, deploymentStates, engineStates, ReasonSchema } from '../deployment.ts';
-import { IdSchema, oneOf, TimeSchema } from './common.ts';
+import { DeploymentConfigSchema, deploymentStates, engineStates, ReasonSchema, sidekickStates } from '../deployment.ts';
+import { IdSchema, oneOf, PageQuerySchema, TimeSchema } from './common.ts';
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
 
@@ -21,6 +21,39 @@ export const DeployRequestSchema = Type.Object({
 }, { additionalProperties: false });
 export type DeployRequest = Static<typeof DeployRequestSchema>;
 
+const sidekickModel = {
+  model: Type.String({ description: 'Name of the model that it runs.' }), modelVersion: Type.String({ description: "The model version's UUID." }),
+  step: Type.Integer({ description: 'Which step of the pipeline, counted from 0.' }),
+};
+/** A process, or container, that runs one model beside one engine. */
+export const SidekickStatusSchema = Type.Object({
+  name: Type.String(), ...sidekickModel,
+  state: oneOf(sidekickStates),
+  reason: nullable(ReasonSchema),
+  restarts: Type.Integer({ description: 'How often it was started again.' }),
+  since: TimeSchema,
+  pid: nullable(Type.Integer()),
+  memoryBytes: nullable(Type.Integer({ description: 'Resident memory, every few seconds; null where it cannot be told.' })),
+  cpuSeconds: nullable(Type.Number({ description: 'CPU time used since it was started.' })),
+  log: Type.Array(Type.String(), { description: 'The last lines that it wrote.' }),
+});
+export const SidekickSchema = Type.Object({
+  name: Type.String(), engine: Type.String(), ...sidekickModel, sha: Type.String(),
+  startedAt: TimeSchema, endedAt: nullable(TimeSchema),
+  restarts: Type.Integer(), reason: nullable(ReasonSchema),
+}, { $id: 'Sidekick', description: 'A sidekick that is, or was until `endedAt`; `reason` is what was wrong with it last.' });
+export type ApiSidekick = Static<typeof SidekickSchema>;
+export const SidekickQuerySchema = Type.Composite([PageQuerySchema, Type.Object({
+  current: Type.Optional(Type.Boolean({ description: 'Only those that are; only those that were.' })),
+  model: Type.Optional(Type.String({ maxLength: 256, description: 'Name of a model.' })),
+})]);
+export const SidekickLogLineSchema = Type.Object({
+  time: TimeSchema, stream: oneOf(['stdout', 'stderr', 'engine'], { description: '`engine`: what the engine has to say of it.' }), text: Type.String(),
+});
+export type ApiSidekickLogLine = Static<typeof SidekickLogLineSchema>;
+export const SidekickLogQuerySchema = Type.Composite([PageQuerySchema, Type.Object({ start: Type.Optional(TimeSchema), end: Type.Optional(TimeSchema) })]);
+export const SidekickFollowQuerySchema = Type.Object({ tail: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, description: 'Lines of before to begin with; 10 when not given.' })) });
+
 export const EngineStatusSchema = Type.Object({
   name: Type.String(),
   state: oneOf(engineStates),
@@ -30,6 +63,7 @@ export const EngineStatusSchema = Type.Object({
     name: Type.String(), version: Type.String(), sha: Type.String(),
     status: oneOf(['Running', 'Error']), message: Type.Optional(Type.String()),
   })),
+  sidekicks: Type.Array(SidekickStatusSchema),
   startedAt: TimeSchema,
 });
 export const DeploymentStatusSchema = Type.Object({

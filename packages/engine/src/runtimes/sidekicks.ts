@@ -38,8 +38,8 @@ export class Sidekicks {
 
   add({ name, version, id, sha256 }: BundleModel, step: number, challenger: boolean): SidekickReport {
     const sidekick = new Sidekick({
-      name: `engine-sidekick-${name}-${id}-${this.#engine}${challenger ? '-challenger' : ''}`, model: name, version, modelVersionId: id, sha: sha256, step,
-      state: 'starting', reason: null, restarts: 0, since: this.#clock(), pid: null, memoryBytes: null, cpuSeconds: null,
+      name: `engine-sidekick-${name}-${id}-${this.#engine}${challenger ? '-challenger' : ''}`, model: name, version, modelVersionId: id, sha: sha256, step, challenger,
+      state: 'starting', reason: null, restarts: 0, failures: 0, since: this.#clock(), pid: null, memoryBytes: null, cpuSeconds: null,
     }, this.#clock, () => this.#changed(), () => { this.#flush ??= setTimeout(() => { void this.flush(); }, flushMs); });
     this.#all.push(sidekick);
     this.#sample ??= setInterval(() => { void this.#measure(); }, sampleMs).unref();
@@ -115,14 +115,14 @@ class Sidekick implements SidekickReport {
   }
 
   running(): void {
-    this.#set({ state: 'running', reason: null });
+    this.#set({ state: 'running', reason: null, failures: 0 });
     void this.measure().then(() => this.#changed());
   }
 
   failed({ code, message }: { code: ErrorCode; message: string }): void {
     const log = [...this.#last];
     this.line('engine', message);
-    this.#set({ state: 'error', reason: { code, message, ...(log.length > 0 && { log }) }, pid: null, memoryBytes: null, cpuSeconds: null });
+    this.#set({ state: 'error', failures: this.view.failures + 1, reason: { code, message, ...(log.length > 0 && { log }) }, pid: null, memoryBytes: null, cpuSeconds: null });
   }
 
   /** Reads what its process uses, where the system shows it. */

@@ -6,7 +6,7 @@
  * Ids are integers as the Python client needs them (`id`), beside the UUIDs that people see (`version`). Times are Dates.
  */
 import type {
-  AccessList, Accelerator, Architecture, DeploymentConfig, DeploymentState, EngineModelStatus, EngineState, Field, ModelConfig, Reason, Step,
+  AccessList, Accelerator, Architecture, DeploymentConfig, DeploymentState, EngineModelStatus, EngineState, Field, ModelConfig, Reason, SidekickLine, SidekickState, Step,
 } from '@potoroo/contract';
 import type { Batch } from '@potoroo/batch';
 
@@ -155,8 +155,22 @@ export interface Pipelines {
 
 export interface EngineStatus {
   name: string; state: EngineState; reason: Reason | null; pipelineVersion: string; address: string | null;
-  pid: number | null; restarts: number; models: EngineModelStatus[]; startedAt: Date;
+  pid: number | null; restarts: number; models: EngineModelStatus[]; sidekicks: SidekickStatus[]; startedAt: Date;
 }
+/** A process, or container, that runs one model beside one engine. */
+export interface SidekickStatus {
+  name: string; model: string; modelVersion: string; step: number; state: SidekickState; reason: Reason | null; restarts: number;
+  /** Of the state it is in. */ since: Date;
+  pid: number | null; memoryBytes: number | null; cpuSeconds: number | null;
+  /** The last lines it wrote. */ log: string[];
+}
+/** A sidekick that is, or was until `endedAt`. `reason` is what was wrong with it last. */
+export interface SidekickRecord {
+  name: string; engine: string; model: string; modelVersion: string; sha: string; step: number;
+  startedAt: Date; endedAt: Date | null; restarts: number; reason: Reason | null;
+}
+export interface SidekickLogLine extends Omit<SidekickLine, 'time'> { time: Date }
+
 export interface Deployment {
   id: number; pipelineId: number; pipelineName: string; workspaceId: number; pipelineVersionId: number;
   config: DeploymentConfig;
@@ -188,6 +202,12 @@ export interface Deployments {
   route(actor: Actor, id: number, deadline: number): Promise<{ socketPath: string; done(): void }>;
 }
 
+  /** Sidekicks that are (`current`) or were, newest first; those that ended are kept for some days. */
+  sidekicks(actor: Actor, id: number, query?: PageQuery & { current?: boolean; model?: string }): Promise<Page<SidekickRecord>>;
+  /** What a sidekick wrote, newest line first. @throws sidekick_not_found */
+  sidekickLog(actor: Actor, id: number, name: string, query?: PageQuery & { start?: Date; end?: Date }): Promise<Page<SidekickLogLine>>;
+  /** Its last `tail` lines, oldest first, then what it writes, until it has ended or `signal` aborts. @throws sidekick_not_found */
+  followSidekickLog(actor: Actor, id: number, name: string, tail: number, signal: AbortSignal): AsyncIterable<SidekickLogLine[]>;
 /** Where an export stands: row offsets per partition. */
 export type LogCursor = Record<string, number>;
 export interface LogQuery {

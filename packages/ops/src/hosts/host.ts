@@ -1,4 +1,4 @@
-import type { AccessList, Architecture, EngineModelStatus, Reason } from '@potoroo/contract';
+import type { AccessList, Architecture, EngineModelStatus, EngineSidekick, EngineSidekickLines, EngineSidekicks, Reason } from '@potoroo/contract';
 
 /** What one engine may use. `memory` in bytes; `cpus` may be a fraction; `gpus` are whole. */
 export interface EngineLimits { readonly cpus: number; readonly memory: number; readonly gpus: number }
@@ -31,6 +31,9 @@ export interface EngineExit {
   readonly asked: boolean;
 }
 
+/** A sidekick as its engine told of it last, and the last lines it wrote. */
+export interface SidekickView extends EngineSidekick { readonly log: readonly string[] }
+
 export interface EngineView {
   readonly name: string;
   readonly revision: string;
@@ -42,6 +45,7 @@ export interface EngineView {
   readonly exit: EngineExit | null;
   readonly pid: number | null;
   readonly models: readonly EngineModelStatus[];
+  readonly sidekicks: readonly SidekickView[];
   readonly log: readonly string[];
 }
 
@@ -79,8 +83,10 @@ export interface Host {
   take(deploymentId: number): RoutedEngine | null;
   /** Replaces the access list of a ready engine; resolves when it holds. */
   setAccess(name: string, access: AccessList): Promise<void>;
-  /** Called with the deployment whenever an engine of it became ready or exited. */
+  /** Called with the deployment whenever an engine of it became ready or exited, or one of its sidekicks changed. */
   onChange(listener: (deploymentId: number) => void): void;
+  /** Called with what an engine says of its sidekicks and what these write. */
+  onSidekicks(listener: (engine: Pick<EngineSpec, 'name' | 'deploymentId'>, said: EngineSidekicks | EngineSidekickLines) => void): void;
   /** Drains everything and closes every port. Bounded. */
   close(): Promise<void>;
 }

@@ -15,6 +15,7 @@ import type { WorkspaceTables } from '../domains/workspaces/workspaces.store.ts'
 import type { ModelTables } from '../domains/models/models.store.ts';
 import type { PipelineTables } from '../domains/pipelines/pipelines.store.ts';
 import type { DeploymentTables } from '../domains/deployments/deployments.store.ts';
+import type { SidekickTables } from '../domains/deployments/sidekicks.store.ts';
 import type { TagTables } from '../domains/tags/tags.store.ts';
 import type { ConnectionTables } from '../domains/connections/connections.store.ts';
 import type { LogTables } from '../domains/logs/logs.store.ts';
@@ -22,7 +23,7 @@ import type { RetentionTables } from '../domains/logs/retention.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, TagTables, ConnectionTables, LogTables, RetentionTables, IdempotencyTables {}
+export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, SidekickTables, TagTables, ConnectionTables, LogTables, RetentionTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {

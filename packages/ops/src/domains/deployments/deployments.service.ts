@@ -8,7 +8,7 @@ import { isUniqueViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { date } from '../../storage/values.ts';
 import { notFound, type Access, type Right } from '../access.ts';
-import type { Actor, Deployment, Deployments, DeploymentStatus, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
+import type { Actor, Deployment, Deployments, DeploymentStatus, Models, SidekickLogLine, SidekickRecord, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { openBundles } from './bundle.ts';
 import { checkChain, linkOf } from './chain.ts';
 import { optionsOf } from '../models/python-loads.ts';
@@ -16,6 +16,8 @@ import { readConfig, readSidekick } from './config.ts';
 import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
 import { defaultBounds, type Bounds } from './plan.ts';
 import { bundleOf, Reconciler, type ReconcilerParts } from './reconciler.ts';
+import { defaultSidekickBounds, Sidekicks, type SidekickBounds } from './sidekicks.ts';
+import { SidekickStore } from './sidekicks.store.ts';
 import { Spools, type Adopt } from './spools.ts';
 import { Changes } from './changes.ts';
 
@@ -36,6 +38,8 @@ export interface DeploymentParts {
   /** What went wrong in the background and is tried again; for ops' own log. */
   readonly onError: (error: unknown, context: Record<string, unknown>) => void;
   readonly bounds?: Partial<Bounds>;
+  /** How long and how much is kept of what models write. */
+  readonly sidekicks?: SidekickBounds;
 }
 
 const maxWaiting = 1_024;
@@ -51,6 +55,8 @@ export class DeploymentService implements Deployments {
   readonly #loopParts: ReconcilerParts;
   readonly #loops = new Map<number, Reconciler>();
   readonly #changes = new Changes();
+  readonly #sidekicks: Sidekicks;
+  readonly #closing = new AbortController();
   readonly #stopListening: () => void;
   #resync: NodeJS.Timeout | null = null;
   #waiting = 0;
@@ -71,6 +77,8 @@ export class DeploymentService implements Deployments {
       onSettled: () => { collect().catch((error: unknown) => onError(error, { doing: 'collecting bundles' })); },
       onError: (deploymentId, error) => onError(error, { deploymentId }),
     };
+    this.#sidekicks = new Sidekicks({ store: new SidekickStore(parts.db), clock, bounds: parts.sidekicks ?? defaultSidekickBounds, onError: (error) => onError(error, { doing: 'writing down what models print' }) });
+    this.#sidekicks.listen(host);
     host.onChange((id) => this.#loops.get(id)?.kick());
     this.#stopListening = parts.access.onChange(() => this.#kickAll());
   }
@@ -78,6 +86,7 @@ export class DeploymentService implements Deployments {
   /** Takes in what engines of a killed server left, and brings back every deployment that should run. Call it once ops listens. */
   async start(): Promise<void> {
     await this.#spools.collectAll();
+    await this.#sidekicks.start();
     for (const row of await this.#store.all()) this.#loop(row.id).kick();
     this.#resync = setInterval(() => this.#kickAll(), resyncMs).unref();
   }
@@ -85,11 +94,13 @@ export class DeploymentService implements Deployments {
   /** Drains and stops every engine, in order, bounded by the host's drain time. What should be stays as it is for the next start. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#closing.abort();
     this.#stopListening();
     if (this.#resync !== null) clearInterval(this.#resync);
     this.#changes.tellAll();
     await Promise.all([...this.#loops.values()].map((loop) => loop.close()));
     await this.#parts.host.close();
+    await this.#sidekicks.close();
     for (const deploymentId of this.#loops.keys()) {
       for (const { name } of this.#parts.host.engines(deploymentId)) this.#spools.collect({ deploymentId, partition: name });
     }
@@ -143,7 +154,7 @@ export class DeploymentService implements Deployments {
     try {
       for (let last = ''; !signal.aborted && !this.#closed;) {
         const status = await this.status(actor, id);
-        const text = JSON.stringify(status);
+        const text = comparable(status);
         if (text !== last) yield status;
         last = text;
         await listening.next(signal);
@@ -151,6 +162,21 @@ export class DeploymentService implements Deployments {
     } finally {
       listening.stop();
     }
+  }
+
+  async sidekicks(actor: Actor, id: number, query: PageQuery & { current?: boolean; model?: string } = {}): Promise<Page<SidekickRecord>> {
+    await this.#find(actor, id, 'read');
+    return this.#sidekicks.list(id, query);
+  }
+
+  async sidekickLog(actor: Actor, id: number, name: string, query: PageQuery & { start?: Date; end?: Date } = {}): Promise<Page<SidekickLogLine>> {
+    await this.#find(actor, id, 'read');
+    return this.#sidekicks.log(id, name, query);
+  }
+
+  async *followSidekickLog(actor: Actor, id: number, name: string, tail: number, signal: AbortSignal): AsyncGenerator<SidekickLogLine[]> {
+    // Asked again and again: they may have left the workspace meanwhile.
+    yield* this.#sidekicks.follow(id, name, tail, AbortSignal.any([signal, this.#closing.signal]), async () => { await this.#find(actor, id, 'read'); });
   }
 
   async route(actor: Actor, id: number, deadline: number): Promise<{ socketPath: string; done(): void }> {
@@ -270,6 +296,11 @@ export class DeploymentService implements Deployments {
   #kickAll(): void {
     for (const loop of this.#loops.values()) loop.kick();
   }
+}
+
+/** Without what changes all the time and is no news. */
+function comparable(status: DeploymentStatus): string {
+  return JSON.stringify({ ...status, engines: status.engines.map((e) => ({ ...e, sidekicks: e.sidekicks.map(({ memoryBytes: _, cpuSeconds: __, log: ___, ...rest }) => rest) })) });
 }
 
 function same(row: DeploymentRow, version: PipelineVersion, config: DeploymentConfig, spec: DeploymentSpec): boolean {

@@ -6,7 +6,7 @@ import { backOff, defaultBounds, newMemory, plan, type Action, type Memory, type
 const reason = (code: Reason['code']): Reason => ({ code, message: `${code}.` });
 const engine = (name: string, phase: EngineView['phase'], more: Partial<EngineView> = {}): EngineView => ({
   name, revision: name.slice(0, 2), slot: Number(name.at(-1)), spool: '', phase, startedAt: 0, readyAt: phase === 'starting' ? null : 0,
-  exit: null, pid: 1, models: [], log: [], ...more,
+  exit: null, pid: 1, models: [], sidekicks: [], log: [], ...more,
 });
 const crashed = (name: string, at: number, more: { readyAt?: number | null; permanent?: boolean; asked?: boolean } = {}): EngineView =>
   engine(name, 'exited', { readyAt: more.readyAt === undefined ? at - 100 : more.readyAt, exit: { at, reason: reason('engine_crashed'), permanent: more.permanent ?? false, asked: more.asked ?? false } });

@@ -14,7 +14,7 @@ const row = (more: Partial<DeploymentRow>): DeploymentRow => ({
 const proven = (replicas: number) => ({ spec: spec('v1', replicas), proven: spec('v1', replicas), provenGeneration: 2 });
 const updating = { spec: spec('v2', 2), proven: spec('v1', 1), provenGeneration: 1 };
 const engine = (name: string, phase: EngineView['phase']): EngineView => ({
-  name, revision: name.slice(0, 2), slot: Number(name.at(-1)), spool: '', phase, startedAt: 0, readyAt: null, exit: null, pid: 1, models: [], log: ['last words'],
+  name, revision: name.slice(0, 2), slot: Number(name.at(-1)), spool: '', phase, startedAt: 0, readyAt: null, exit: null, pid: 1, models: [], sidekicks: [], log: ['last words'],
 });
 const crash = (count: number): Crash => ({ row: count, restarts: count, at: 0, engine: 'engine-gone', reason: { code: 'engine_crashed', message: 'It crashed.', log: ['why'] } });
 const memory = (more: Partial<Memory>): Memory => ({ ...newMemory(2, 0), ...more });

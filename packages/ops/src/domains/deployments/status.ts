@@ -1,6 +1,6 @@
 import type { DeploymentState, Reason } from '@potoroo/contract';
-import type { EngineView } from '../../hosts/host.ts';
-import type { DeploymentStatus, EngineStatus } from '../domains.ts';
+import type { EngineView, SidekickView } from '../../hosts/host.ts';
+import type { DeploymentStatus, EngineStatus, SidekickStatus } from '../domains.ts';
 import type { DeploymentRow, DeploymentSpec } from './deployments.store.ts';
 import type { Memory } from './plan.ts';
 
@@ -29,10 +29,14 @@ export function statusOf(input: StatusInput): DeploymentStatus {
     pipelineVersion: serving(input).bundle.pipeline.version,
     current: row.wanted === 'running' && row.proven?.revision === row.spec.revision,
     wantedReplicas,
-    readyReplicas: present.filter((e) => e.phase === 'ready' && e.revision === serving(input).revision).length,
+    readyReplicas: present.filter((e) => answers(e) && e.revision === serving(input).revision).length,
     engines: shown,
   };
 }
+
+/** What keeps a model of this engine from answering. Challengers answer nobody. */
+const down = (engine: EngineView): SidekickView | undefined => engine.sidekicks.find((s) => s.state === 'error' && !s.challenger);
+const answers = (engine: EngineView): boolean => engine.phase === 'ready' && down(engine) === undefined;
 
 /** The set that answers now: the wanted one once it is proven, until then the one before it. */
 function serving({ row }: StatusInput): DeploymentSpec {
@@ -47,10 +51,11 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
     return { state: 'stopped', reason: { code: 'stopped', message: `Pipeline ${name} is not deployed.` } };
   }
   const { spec, proven } = row;
-  const ready = (s: DeploymentSpec): number => present.filter((e) => e.phase === 'ready' && e.revision === s.revision).length;
+  const ready = (s: DeploymentSpec): number => present.filter((e) => answers(e) && e.revision === s.revision).length;
   const crash = worst(memory, spec, present) ?? (proven === null ? null : worst(memory, proven, present));
   const updating = proven !== null && proven.revision !== spec.revision;
-  const wrong = memory.failed ?? trouble ?? crash?.reason ?? null;
+  const fallen = present.filter((e) => e.phase === 'ready').flatMap((e) => down(e) ?? []).toSorted((a, b) => b.failures - a.failures)[0];
+  const wrong = memory.failed ?? trouble ?? crash?.reason ?? (fallen === undefined ? null : fallenReason(fallen));
   const up = ready(spec) + (updating ? ready(proven) : 0);
 
   if (memory.failed !== null && updating && up > 0) {
@@ -61,13 +66,17 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
     return { state: 'running', reason: spec.replicas === 0 ? { code: 'scaled_to_zero', message: `Pipeline ${name} has 0 replicas: deploy it with a replica_count of 1 or more to infer.` } : null };
   }
   if (wrong !== null) {
-    const hopeless = up === 0 && (memory.failed !== null || (crash?.row ?? 0) >= loop || (crash === null && proven === null));
+    const hopeless = up === 0 && (memory.failed !== null || (crash?.row ?? 0) >= loop || (fallen?.failures ?? 0) >= loop || (crash === null && fallen === undefined && proven === null));
     // Degraded is what serves and is not whole; what serves not at all is on its way, or an error.
     return { state: hopeless ? 'error' : up === 0 ? 'starting' : 'degraded', reason: up === 0 || updating ? wrong : { ...wrong, message: `${ready(spec)} of ${spec.replicas} engines are ready: ${wrong.message}` } };
   }
   if (updating) return { state: 'updating', reason: { code: 'updating', message: `${ready(spec)} of ${spec.replicas} engines of version ${spec.bundle.pipeline.version} are ready; ${proven.bundle.pipeline.version} serves until all are.` } };
   const starting: Reason = { code: 'starting', message: `${ready(spec)} of ${spec.replicas} engines of ${name} are ready.` };
   return { state: up > 0 && proven !== null ? 'updating' : 'starting', reason: starting };
+}
+
+function fallenReason({ name, model, reason }: SidekickView): Reason {
+  return { ...reason, code: reason?.code ?? 'model_process_lost', message: `Model ${model} does not answer (${name}): ${reason?.message ?? 'its process has ended.'}` };
 }
 
 /** The crash with the most repetitions among the slots of a set that have no ready engine. */
@@ -93,8 +102,16 @@ function engineStatus(engine: EngineView, input: StatusInput): EngineStatus {
     reason: engine.phase === 'starting' || engine.phase === 'draining' ? reasons[engine.phase] : null,
     pipelineVersion: versionOf(engine.revision, input),
     address: input.address, pid: engine.pid, restarts: crash?.restarts ?? 0,
-    models: [...engine.models], startedAt: new Date(engine.startedAt),
+    models: engine.models.map((model) => {
+      const wrong = engine.sidekicks.find((s) => s.state === 'error' && s.version === model.version && s.model === model.name)?.reason;
+      return wrong == null ? model : { ...model, status: 'Error', message: wrong.message };
+    }),
+    sidekicks: engine.sidekicks.map(sidekickStatus), startedAt: new Date(engine.startedAt),
   };
+}
+
+function sidekickStatus({ name, model, version, step, state, reason, restarts, since, pid, memoryBytes, cpuSeconds, log }: SidekickView): SidekickStatus {
+  return { name, model, modelVersion: version, step, state, reason, restarts, since: new Date(since), pid, memoryBytes, cpuSeconds, log: [...log] };
 }
 
 /** Replicas that are down between two starts. */
@@ -104,6 +121,6 @@ function crashed(input: StatusInput, present: readonly EngineView[]): EngineStat
     .filter(([key]) => !present.some((e) => `${e.revision}/${e.slot}` === key))
     .map(([key, crash]) => ({
       name: crash.engine, state: 'error', reason: crash.reason, pipelineVersion: versionOf(key.slice(0, key.lastIndexOf('/')), input),
-      address: null, pid: null, restarts: crash.restarts, models: [], startedAt: new Date(crash.at),
+      address: null, pid: null, restarts: crash.restarts, models: [], sidekicks: [], startedAt: new Date(crash.at),
     }));
 }

@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { get } from 'node:http';
 import type { Socket } from 'node:net';
-import { engineExit, type EngineModelStatus, type EngineToHost, type HostToEngine, type Reason } from '@potoroo/contract';
-import type { EngineExit, EngineSpec, EngineView } from '../host.ts';
+import { engineExit, type EngineModelStatus, type EngineSidekickLines, type EngineSidekicks, type EngineToHost, type HostToEngine, type Reason } from '@potoroo/contract';
+import type { EngineExit, EngineSpec, EngineView, SidekickView } from '../host.ts';
 import { residentBytes, signal } from './orphans.ts';
 import { Tail } from './tail.ts';
 
@@ -18,10 +18,15 @@ export interface EngineProcessOptions {
   readonly onLine: (line: string) => void;
   /** It became ready or exited. */
   readonly onChange: () => void;
+  /** What it says of its sidekicks. */
+  readonly onSidekicks: (said: EngineSidekicks | EngineSidekickLines) => void;
   /** A connection that was meant for this engine and did not reach it. */
   readonly onReturned: (socket: Socket) => void;
   readonly onExit: () => void;
 }
+
+/** So many last lines of a sidekick are shown with it. */
+const sidekickLines = 20;
 
 /** Exits before it was ready that another start would only repeat. */
 const refusals: ReadonlySet<number | null> = new Set([engineExit.badSettings, engineExit.badBundle, engineExit.loadFailed, engineExit.outOfMemory]);
@@ -39,6 +44,7 @@ export class EngineProcess {
   readonly #startedAt: number;
   #readyAt: number | null = null;
   #models: EngineModelStatus[] = [];
+  #sidekicks: SidekickView[] = [];
   #draining = false;
   #drainSent = false;
   #drainTimer: NodeJS.Timeout | null = null;
@@ -83,7 +89,7 @@ export class EngineProcess {
     const { name, revision, slot, spool } = this.spec;
     return {
       name, revision, slot, spool, phase: this.phase, startedAt: this.#startedAt, readyAt: this.#readyAt,
-      exit: this.#exit, pid: this.pid, models: this.#models, log: this.#tail.show(),
+      exit: this.#exit, pid: this.pid, models: this.#models, sidekicks: this.#exit === null ? this.#sidekicks : [], log: this.#tail.show(),
     };
   }
 
@@ -172,7 +178,24 @@ export class EngineProcess {
         return;
       case 'closed':
         this.connections = Math.max(0, this.connections - message.count);
+        return;
+      case 'sidekicks':
+      case 'sidekick-lines':
+        return this.#heardSidekicks(message);
     }
+  }
+
+  #heardSidekicks(message: EngineSidekicks | EngineSidekickLines): void {
+    const before = this.#sidekicks;
+    if (message.type === 'sidekicks') {
+      this.#sidekicks = message.sidekicks.map((told) => ({ ...told, log: before.find((s) => s.name === told.name)?.log ?? [] }));
+    } else {
+      this.#sidekicks = before.map((s) => (s.name === message.sidekick ? { ...s, log: [...s.log, ...message.lines.map((line) => line.text)].slice(-sidekickLines) } : s));
+    }
+    this.#options.onSidekicks(message);
+    // What they use changes all the time; that alone is no news.
+    const news = ({ state, restarts, failures }: SidekickView): string => `${state} ${restarts} ${failures}`;
+    if (before.map(news).join() !== this.#sidekicks.map(news).join()) this.#options.onChange();
   }
 
   #disconnected(): void {

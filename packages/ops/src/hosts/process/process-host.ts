@@ -54,6 +54,7 @@ class ProcessHost implements Host {
   readonly #entrances = new Map<number, Entrance>();
   readonly #routed = new Map<number, readonly string[]>();
   readonly #listeners = new Set<(deploymentId: number) => void>();
+  readonly #sidekickListeners = new Set<Parameters<Host['onSidekicks']>[0]>();
   readonly #sockets: string;
   readonly #quota: CpuQuota | null;
   readonly #main: string;
@@ -122,6 +123,7 @@ class ProcessHost implements Host {
       command, socketPath, env: environment(spec), clock: this.#options.clock ?? Date.now, drainMs: this.#drainMs, silentLooks: ((this.#options.silentSeconds ?? 30) * 1_000) / watchMs,
       onLine: (line) => this.#options.onLine?.(spec.name, line),
       onChange: () => this.#changed(spec.deploymentId),
+      onSidekicks: (said) => { for (const listener of this.#sidekickListeners) listener(spec, said); },
       onReturned: (socket) => {
         const entrance = this.#entrances.get(spec.deploymentId);
         if (entrance === undefined) socket.destroy();
@@ -188,6 +190,10 @@ class ProcessHost implements Host {
 
   onChange(listener: (deploymentId: number) => void): void {
     this.#listeners.add(listener);
+  }
+
+  onSidekicks(listener: Parameters<Host['onSidekicks']>[0]): void {
+    this.#sidekickListeners.add(listener);
   }
 
   async close(): Promise<void> {

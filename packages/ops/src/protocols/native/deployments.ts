@@ -1,6 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { DeploymentSchema, DeploymentStatusSchema, DeployRequestSchema, IdSchema, PageQuerySchema, PageSchema, PotorooError } from '@potoroo/contract';
+import {
+  DeploymentSchema, DeploymentStatusSchema, DeployRequestSchema, IdSchema, PageQuerySchema, PageSchema, PotorooError, SidekickFollowQuerySchema, SidekickLogLineSchema, SidekickLogQuerySchema, SidekickQuerySchema, SidekickSchema,
+} from '@potoroo/contract';
 import type { Actor, Domains } from '../../domains/domains.ts';
 import { sendEvents } from './events.ts';
 import { route, type NativeContext } from './route.ts';
@@ -8,6 +10,8 @@ import { route, type NativeContext } from './route.ts';
 const tag = 'deployments';
 const OfPipeline = Type.Object({ pipelineId: IdSchema });
 const Params = Type.Object({ deploymentId: IdSchema });
+const Sidekick = Type.Object({ deploymentId: IdSchema, sidekick: Type.String({ maxLength: 256, description: 'Name of a sidekick, as the status and the list of them have it.' }) });
+const defaultTail = 10;
 const Query = Type.Composite([PageQuerySchema, Type.Object({ workspaceId: Type.Optional(IdSchema), pipelineId: Type.Optional(IdSchema) })]);
 
 /** @throws pipeline_not_found, not_deployed when it never was */
@@ -39,5 +43,17 @@ export function deploymentRoutes(app: FastifyInstance, context: NativeContext): 
     // Refusals come before the stream begins.
     await deployments.get(actor, params.deploymentId);
     return sendEvents(request, reply, 'status', stopping, (signal) => deployments.watch(actor, params.deploymentId, signal));
+  });
+  route(app, context, 'GET', '/deployments/:deploymentId/sidekicks', {
+    tag, summary: 'List the sidekicks of a deployment', description: 'Processes and containers that run one model beside one engine, those that ended some days ago as well.', params: Params, query: SidekickQuerySchema, answer: PageSchema(SidekickSchema),
+  }, ({ actor, params, query }) => deployments.sidekicks(actor, params.deploymentId, query));
+  route(app, context, 'GET', '/deployments/:deploymentId/sidekicks/:sidekick/log', {
+    tag, summary: 'Read what a sidekick wrote', description: 'Newest line first. Kept for some days after its end, up to some megabytes.', params: Sidekick, query: SidekickLogQuerySchema, answer: PageSchema(SidekickLogLineSchema),
+  }, ({ actor, params, query: { start, end, ...page } }) => deployments.sidekickLog(actor, params.deploymentId, params.sidekick, { ...page, ...(start && { start: new Date(start) }), ...(end && { end: new Date(end) }) }));
+  route(app, context, 'GET', '/deployments/:deploymentId/sidekicks/:sidekick/log/events', {
+    tag, summary: 'Follow what a sidekick writes', description: 'Server-sent events: `lines` with a list of lines, oldest first, as its data. The stream ends with the sidekick.', params: Sidekick, query: SidekickFollowQuerySchema, answer: Type.String({ description: 'text/event-stream' }),
+  }, async ({ actor, params, query, request, reply }) => {
+    await deployments.sidekickLog(actor, params.deploymentId, params.sidekick, { limit: 1 });
+    return sendEvents(request, reply, 'lines', stopping, (signal) => deployments.followSidekickLog(actor, params.deploymentId, params.sidekick, query.tail ?? defaultTail, signal));
   });
 }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { DeploymentConfigSchema, modelsOf, PotorooError, type DeploymentState, type EngineState, type Reason } from '@potoroo/contract';
+import { DeploymentConfigSchema, modelsOf, PotorooError, type DeploymentState, type EngineState, type Reason, type SidekickState } from '@potoroo/contract';
 import type { Actor, Deployment, DeploymentStatus, EngineStatus } from '../../domains/domains.ts';
 import { Id, post, type Context } from './http.ts';
 import { configBody, versionBody } from './present.ts';
@@ -73,9 +73,18 @@ export function deploymentRoutes(app: FastifyInstance, context: Context): void {
       engines: status.engines.filter((e) => e.state !== 'draining' || deployment.wanted === 'stopped').map((engine) => engineBody(engine, deployment, known)),
       // Ops itself balances the load; it is ready when there is an engine to send to.
       engine_lbs: [{ ip: '127.0.0.1', name: `engine-lb-${deployment.id}`, status: status.readyReplicas > 0 ? 'Running' : 'Starting', reason: null, details: [] }],
-      sidekicks: [],
+      sidekicks: status.engines.flatMap(sidekickBodies),
     };
   });
+}
+
+const sidekickStates: Record<SidekickState, string> = { starting: 'Starting', running: 'Running', error: 'Error' };
+
+function sidekickBodies({ address, sidekicks }: EngineStatus) {
+  return sidekicks.map(({ name, state, reason, model, modelVersion, restarts, log }) => ({
+    ip: hostOf(address), name, status: sidekickStates[state], reason: reason?.message ?? null, details: explain(reason),
+    statuses: '\n', model: { name: model, version: modelVersion }, restarts, log,
+  }));
 }
 
 /** In both of the guide's forms at once: a model's name, version and sha, and the whole version with its config. */

@@ -9,6 +9,7 @@ import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { uploadRoutes } from './upload.ts';
+import { sidekickRoutes } from './sidekicks.ts';
 import { userRoutes } from './users.ts';
 import { compileValidator } from '../validation.ts';
 import { workspaceRoutes } from './workspaces.ts';
@@ -25,6 +26,7 @@ export async function wallarooProtocol(app: FastifyInstance, context: Context): 
   modelRoutes(app, context);
   pipelineRoutes(app, context);
   deploymentRoutes(app, context);
+  sidekickRoutes(app, context);
   connectionRoutes(app, context);
   logRoutes(app, context);
   graphqlRoute(app, context);
