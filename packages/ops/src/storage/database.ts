@@ -18,12 +18,13 @@ import type { DeploymentTables } from '../domains/deployments/deployments.store.
 import type { SidekickTables } from '../domains/deployments/sidekicks.store.ts';
 import type { TagTables } from '../domains/tags/tags.store.ts';
 import type { ConnectionTables } from '../domains/connections/connections.store.ts';
+import type { RegistryTables } from '../domains/registries/registries.store.ts';
 import type { LogTables } from '../domains/logs/logs.store.ts';
 import type { RetentionTables } from '../domains/logs/retention.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, SidekickTables, TagTables, ConnectionTables, LogTables, RetentionTables, IdempotencyTables {}
+export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, SidekickTables, TagTables, ConnectionTables, RegistryTables, LogTables, RetentionTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {

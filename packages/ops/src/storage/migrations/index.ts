@@ -11,6 +11,7 @@ import { modelExecution } from './0031_model_execution.ts';
 import { signIn } from './0040_sign_in.ts';
 import { audit } from './0041_audit.ts';
 import { logRetention } from './0050_log_retention.ts';
+import { registries } from './0063_registries.ts';
 import { seek } from './0061_seek.ts';
 import { sidekicks } from './0064_sidekicks.ts';
 
@@ -30,4 +31,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0050_log_retention': logRetention,
   '0061_seek': seek,
   '0064_sidekicks': sidekicks,
+  '0063_registries': registries,
 };
