@@ -40,6 +40,8 @@ export const errorCodes = {
   framework_unsupported: { status: 422, title: 'Unsupported framework' },
   warm_up_failed: { status: 422, title: 'The warm-up inference failed' },
   environment_failed: { status: 422, title: "The model's Python environment could not be made" },
+  container_unavailable: { status: 422, title: 'No container can be run here' },
+  image_unavailable: { status: 422, title: 'The container image cannot be had' },
   pipeline_invalid: { status: 422, title: 'The pipeline cannot run' },
   // inference data
   malformed_body: { status: 400, title: 'The body cannot be read' },

@@ -74,15 +74,22 @@ export type Architecture = (typeof architectures)[number];
 export const accelerators = ['none', 'cuda', 'jetson', 'openvino', 'rocm'] as const;
 export type Accelerator = (typeof accelerators)[number];
 
-/** How a model is run that needs a Python process of its own. */
+export const isolations = ['process', 'container'] as const;
+export type Isolation = (typeof isolations)[number];
+
+/** How a model is run that needs a process of its own: Python with its environment, or the server in its container image. */
 export const PythonModelSchema = Type.Object({
-  environment: Type.String({ description: 'Hash of its environment: of the packages that are installed in it.' }),
+  environment: Type.Optional(Type.String({ description: 'Hash of its environment: of the packages that are installed in it. Not for images.' })),
+  image: Type.Optional(Type.String({ description: 'Container image that serves the model with the MLflow scoring protocol, by digest: `<registry>/<repository>@sha256:…`.' })),
+  isolation: Type.Optional(Type.Unsafe<Isolation>(Type.Union(isolations.map((i) => Type.Literal(i)), { description: 'Whether it runs as a child process of the engine (the default) or in a container.' }))),
+  network: Type.Optional(Type.Boolean({ description: 'Whether its container has the network that the container tool gives; none by default.' })),
   python: Type.Optional(Type.String({ description: "The environment's interpreter; else `<POTOROO_ENVIRONMENTS>/<environment>/bin/python`." })),
   inputSchema: Type.Optional(Type.String({ description: 'Base64 of an Arrow schema message, where fields cannot express the schema.' })),
   outputSchema: Type.Optional(Type.String({ description: 'As inputSchema.' })),
   concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that the model works on at once; 1 by default.' })),
   cpus: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Sets how many threads its libraries use; those of the engine by default.' })),
-  memoryBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'Writable memory that its process may have.' })),
+  memoryBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'Writable memory that its process may have; in a container, all that it may use.' })),
+  gpus: Type.Optional(Type.Integer({ minimum: 0, description: 'GPUs that its container gets.' })),
   env: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Set in the environment of its process.' })),
   options: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: "The upload's framework_config and the like, handed to the framework." })),
 });

@@ -1,10 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract/plain';
+import { launcherOf, type Launched } from './launch.ts';
+import { ownFolder } from './own-folder.ts';
+import { collectLog } from './process-log.ts';
 import { readMessages, writeMessage, type FromPython } from './python-wire.ts';
 import type { SidekickReport } from './sidekicks.ts';
 
@@ -38,27 +39,20 @@ interface Job {
 }
 
 const defaults = { maxBodyBytes: 1024 ** 3, stallMs: 120_000, startMs: 1_800_000, runMs: 300_000 };
-/** A model that prints without end must not fill the log: per second that many lines, each cut to that length. */
-const linesPerSecond = 500;
-const lineLength = 4096;
-const lastLines = 50;
 const lingerMs = 2000;
 
 /** The path of the environment's interpreter. @throws PotorooError `environment_failed` */
 function interpreter({ python, environment }: PythonModel): string {
   if (python !== undefined) return python;
   const folder = process.env['POTOROO_ENVIRONMENTS'];
-  if (folder === undefined) throw new PotorooError('environment_failed', `The model needs the Python environment ${environment}, and neither its path nor POTOROO_ENVIRONMENTS is given. Set POTOROO_ENVIRONMENTS to the folder with the environments.`);
+  if (folder === undefined || environment === undefined) throw new PotorooError('environment_failed', `The model needs the Python environment ${environment}, and neither its path nor POTOROO_ENVIRONMENTS is given. Set POTOROO_ENVIRONMENTS to the folder with the environments.`);
   return join(folder, environment, 'bin', 'python');
 }
 
-const pass = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH', 'CUDA_VISIBLE_DEVICES', 'SSL_CERT_FILE'];
-
-/** What the process sees of the environment: nothing of ours but what programs need to start. */
+/** What the process sees of an environment: nothing of ours. */
 function environmentOf(start: PythonStart, work: string): Record<string, string> {
   const threads = String(Math.max(1, Math.floor(start.python.cpus ?? start.threads)));
   return {
-    ...Object.fromEntries(pass.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
     HOME: work, TMPDIR: work, PYTHONPATH: pythonRoot, PYTHONUNBUFFERED: '1', PYTHONNOUSERSITE: '1', PYTHONIOENCODING: 'utf-8:backslashreplace',
     OMP_NUM_THREADS: threads, OPENBLAS_NUM_THREADS: threads, MKL_NUM_THREADS: threads, TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: '1',
     TF_CPP_MIN_LOG_LEVEL: '2', TOKENIZERS_PARALLELISM: 'false', HF_HUB_OFFLINE: '1', HF_HOME: join(work, 'hf'), MPLCONFIGDIR: join(work, 'mpl'),
@@ -66,49 +60,23 @@ function environmentOf(start: PythonStart, work: string): Record<string, string>
   };
 }
 
-const prefix = 'potoroo-model-';
-let swept: Promise<void> | undefined;
-
-/** Removes the folders of engines that were killed before they could; their process id is in the name. */
-async function sweep(): Promise<void> {
-  const names = await readdir(tmpdir()).catch(() => [] as string[]);
-  await Promise.all(names.map(async (name) => {
-    const owner = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1];
-    if (owner === undefined || alive(Number(owner))) return;
-    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => {});
-  }));
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
-}
-
 /** One process with one loaded model. It is ready when `open` resolves and over when `exited` does. */
 export class PythonProcess {
   readonly ready: Ready;
   readonly exited: Promise<PotorooError>;
   readonly #removed: Promise<void>;
-  readonly #child: ChildProcess;
+  readonly #launched: Launched;
   readonly #socket: Socket;
   readonly #jobs: Map<number, Job>;
   #next = 1;
 
-  private constructor(ready: Ready, exited: Promise<PotorooError>, removed: Promise<void>, child: ChildProcess, socket: Socket, jobs: Map<number, Job>) {
+  private constructor(ready: Ready, exited: Promise<PotorooError>, removed: Promise<void>, launched: Launched, socket: Socket, jobs: Map<number, Job>) {
     this.ready = ready;
     this.exited = exited;
     this.#removed = removed;
-    this.#child = child;
+    this.#launched = launched;
     this.#socket = socket;
     this.#jobs = jobs;
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? 0;
   }
 
   /**
@@ -118,22 +86,24 @@ export class PythonProcess {
   static async open(start: PythonStart): Promise<PythonProcess> {
     const python = interpreter(start.python);
     const limits = { ...defaults, ...Object.fromEntries(Object.entries(start).filter(([, v]) => v !== undefined)) } as typeof defaults;
-    await (swept ??= sweep());
-    const folder = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
-    const work = join(folder, 'work');
-    await mkdir(work);
+    const { holder, folder, work } = await ownFolder();
     const config = {
       fileName: start.fileName, inputSchema: start.python.inputSchema ?? start.inputSchema, outputSchema: start.python.outputSchema ?? start.outputSchema,
       concurrency: start.python.concurrency, memory: start.python.memoryBytes, maxBody: limits.maxBodyBytes, options: start.python.options,
     };
     const socketPath = join(folder, 's');
     const server = createServer();
-    await new Promise<void>((resolve, reject) => { server.once('error', reject).listen(socketPath, resolve); });
-    const child = spawn(python, ['-m', 'potoroo_runtime', '--model', start.file, '--framework', start.framework, '--socket', socketPath, '--work', work, '--config', JSON.stringify(config)], {
-      cwd: work, env: environmentOf(start, work), stdio: ['pipe', 'pipe', 'pipe'], detached: true,
+    await new Promise<void>((resolve, reject) => { server.once('error', reject).listen({ path: socketPath, writableAll: true }, resolve); });
+    const launched = await launcherOf(start.python)({
+      command: [python, '-m', 'potoroo_runtime', '--model', start.file, '--framework', start.framework, '--socket', socketPath, '--work', work, '--config', JSON.stringify(config)],
+      env: environmentOf(start, work), folder, work, reads: [dirname(dirname(python)), pythonRoot, start.file], limits: start.python,
+    }).catch(async (error: unknown) => {
+      server.close();
+      await rm(holder, { recursive: true, force: true });
+      throw error;
     });
-    child.stdin.on('error', () => {});
-    start.sidekick?.starting(child.pid ?? null);
+    const { child } = launched;
+    start.sidekick?.starting(launched.pid);
     const last = collectLog(child, (stream, line) => {
       start.onLog?.(stream, line);
       start.sidekick?.line(stream, line);
@@ -144,24 +114,27 @@ export class PythonProcess {
     let verdict: PotorooError | undefined;
     const end = (why: PotorooError): void => {
       verdict ??= why;
-      killGroup(child);
+      launched.kill();
     };
     const exited = new Promise<PotorooError>((resolve) => {
       const over = (how: string): void => {
         server.close();
         socket?.destroy();
         clearInterval(watch);
-        killGroup(child); // what the model started goes with it
+        launched.kill(); // what the model started goes with it
         const error = verdict ?? new PotorooError('model_process_lost', `The model's process ${how}.${last.length > 0 ? ` Its last line: ${last.at(-1)?.slice(0, 300)}` : ''}`);
         for (const job of jobs.values()) job.reject(error);
         jobs.clear();
         resolve(error);
       };
       child.once('error', (error) => over(`could not be started: ${error.message}`));
-      child.once('exit', (code, signal) => over(signal === null ? `ended with status ${code}` : `was ended by ${signal}`));
+      child.once('exit', (code, signal) => {
+        verdict ??= launched.reason(code);
+        over(launched.end(code, signal));
+      });
     });
 
-    const removed = exited.then(() => rm(folder, { recursive: true, force: true, maxRetries: 3 })).catch(() => {});
+    const removed = exited.then(() => rm(holder, { recursive: true, force: true, maxRetries: 3 })).catch(() => {});
     const started = Date.now();
     let progressAt = started;
     let progress = '';
@@ -187,7 +160,7 @@ export class PythonProcess {
           progress = now;
         } else if (message.type === 'ready' && !isReady) {
           isReady = true;
-          resolve(message);
+          resolve({ ...message, notes: [...message.notes, ...launched.notes()] });
         } else if (message.type === 'failed') {
           verdict = typed(message.code, message.message);
         } else if ('id' in message) {
@@ -202,7 +175,7 @@ export class PythonProcess {
         server.close();
         connection.on('error', () => {});
         // The process ends with its connection, and the connection with the process.
-        connection.once('close', () => { setTimeout(() => killGroup(child), lingerMs).unref(); });
+        connection.once('close', () => { setTimeout(() => launched.kill(), lingerMs).unref(); });
         readMessages(connection, limits.maxBodyBytes, onMessage, end);
       });
       void exited.then(async (error) => {
@@ -210,7 +183,7 @@ export class PythonProcess {
         reject(error);
       });
     });
-    return new PythonProcess(await ready, exited, removed, child, socket as unknown as Socket, jobs);
+    return new PythonProcess(await ready, exited, removed, launched, socket as unknown as Socket, jobs);
   }
 
   /** Arrow stream in, Arrow stream out. @throws PotorooError as the model's process says, `model_process_lost`, `deadline_exceeded` */
@@ -226,8 +199,8 @@ export class PythonProcess {
   /** Resolves when the process is gone and its folder removed. */
   async stop(): Promise<void> {
     this.#socket.end();
-    this.#child.stdin?.destroy();
-    const late = setTimeout(() => killGroup(this.#child), lingerMs);
+    this.#launched.child.stdin?.destroy();
+    const late = setTimeout(() => this.#launched.kill(), lingerMs);
     await this.exited;
     clearTimeout(late);
     await this.#removed;
@@ -236,47 +209,4 @@ export class PythonProcess {
 
 function typed(code: string, message: string): PotorooError {
   return new PotorooError(code in errorCodes ? (code as ErrorCode) : 'inference_failed', message);
-}
-
-/** The process and what it started; it leads a group of its own. */
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // already gone
-  }
-}
-
-/** Hands on the lines of a process, no more than a bound, and keeps the last ones. */
-function collectLog(child: ChildProcess, onLog: (stream: 'stdout' | 'stderr', line: string) => void): readonly string[] {
-  const last: string[] = [];
-  let second = 0;
-  let count = 0;
-  for (const stream of ['stdout', 'stderr'] as const) {
-    const source = child[stream];
-    if (source === null) continue;
-    const put = (line: string): void => {
-      const now = Math.floor(Date.now() / 1000);
-      if (now !== second) {
-        if (count > linesPerSecond) onLog(stream, `(${count - linesPerSecond} lines left out: at most ${linesPerSecond} a second are kept)`);
-        second = now;
-        count = 0;
-      }
-      if (++count > linesPerSecond) return;
-      last.push(line);
-      if (last.length > lastLines) last.shift();
-      onLog(stream, line);
-    };
-    let rest = '';
-    source.setEncoding('utf8');
-    source.on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line.trim() !== '') put(line.length > lineLength ? `${line.slice(0, lineLength)}…` : line);
-      if (rest.length > lineLength * 2) rest = rest.slice(0, lineLength * 2); // one endless line is cut, not kept
-    });
-    source.on('end', () => { if (rest.trim() !== '') put(rest.slice(0, lineLength)); });
-  }
-  return last;
 }
