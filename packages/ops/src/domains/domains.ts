@@ -153,10 +153,6 @@ export interface Pipelines {
   remove(actor: Actor, id: number): Promise<void>;
 }
 
-export interface EngineStatus {
-  name: string; state: EngineState; reason: Reason | null; pipelineVersion: string; address: string | null;
-  pid: number | null; restarts: number; models: EngineModelStatus[]; sidekicks: SidekickStatus[]; startedAt: Date;
-}
 /** A process, or container, that runs one model beside one engine. */
 export interface SidekickStatus {
   name: string; model: string; modelVersion: string; step: number; state: SidekickState; reason: Reason | null; restarts: number;
@@ -171,6 +167,10 @@ export interface SidekickRecord {
 }
 export interface SidekickLogLine extends Omit<SidekickLine, 'time'> { time: Date }
 
+export interface EngineStatus {
+  name: string; state: EngineState; reason: Reason | null; pipelineVersion: string; address: string | null;
+  pid: number | null; restarts: number; models: EngineModelStatus[]; sidekicks: SidekickStatus[]; startedAt: Date;
+}
 export interface Deployment {
   id: number; pipelineId: number; pipelineName: string; workspaceId: number; pipelineVersionId: number;
   config: DeploymentConfig;
@@ -198,16 +198,16 @@ export interface Deployments {
   status(actor: Actor, id: number): Promise<DeploymentStatus>;
   /** Yields the status at once and after every change, until `signal` aborts. */
   watch(actor: Actor, id: number, signal: AbortSignal): AsyncIterable<DeploymentStatus>;
-  /** An engine to send an inference to; call `done` when answered. Waits a moment when one is about to be ready. @throws not_deployed, no_engine_ready */
-  route(actor: Actor, id: number, deadline: number): Promise<{ socketPath: string; done(): void }>;
-}
-
   /** Sidekicks that are (`current`) or were, newest first; those that ended are kept for some days. */
   sidekicks(actor: Actor, id: number, query?: PageQuery & { current?: boolean; model?: string }): Promise<Page<SidekickRecord>>;
   /** What a sidekick wrote, newest line first. @throws sidekick_not_found */
   sidekickLog(actor: Actor, id: number, name: string, query?: PageQuery & { start?: Date; end?: Date }): Promise<Page<SidekickLogLine>>;
   /** Its last `tail` lines, oldest first, then what it writes, until it has ended or `signal` aborts. @throws sidekick_not_found */
   followSidekickLog(actor: Actor, id: number, name: string, tail: number, signal: AbortSignal): AsyncIterable<SidekickLogLine[]>;
+  /** An engine to send an inference to; call `done` when answered. Waits a moment when one is about to be ready. @throws not_deployed, no_engine_ready */
+  route(actor: Actor, id: number, deadline: number): Promise<{ socketPath: string; done(): void }>;
+}
+
 /** Where an export stands: row offsets per partition. */
 export type LogCursor = Record<string, number>;
 export interface LogQuery {
