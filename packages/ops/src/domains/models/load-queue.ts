@@ -1,3 +1,4 @@
+import { isPotorooError } from '@potoroo/contract';
 import type { Logger } from '../../log.ts';
 import type { Blobs } from '../../storage/blobs.ts';
 import type { ModelStatus, ModelVersion } from '../domains.ts';
@@ -6,14 +7,20 @@ import type { Environments } from '../environments/environments.service.ts';
 import type { ModelStore } from './models.store.ts';
 import { loadWithPython, type Loaded } from './python-loads.ts';
 
+/** The file of a model version, from where its `conversion.source` says. What it turns out to be may need another framework than was named. */
+export interface SourceFile { readonly fileName: string; readonly framework: string; readonly content: AsyncIterable<Uint8Array> }
+export type OpenSource = (version: ModelVersion, say: (text: string) => void, signal: AbortSignal) => Promise<SourceFile>;
+
 export interface LoadQueueOptions {
   readonly store: ModelStore; readonly blobs: Blobs; readonly inspect: Inspect; readonly atOnce: number;
-  readonly clock: () => number; readonly log: Logger;
+  readonly clock: () => number; readonly log: Logger; readonly maxBytes: number;
+  /** Opens the files of versions that this server gets by itself. */
+  readonly open?: OpenSource | undefined;
   /** Makes the environments of models that Python loads; without it only ONNX models load. */
   readonly environments?: Environments | undefined; readonly loadTimeoutMs?: number;
 }
 
-/** Test-loads uploaded model versions, a few at a time, and writes down what came of it. */
+/** Test-loads uploaded model versions, a few at a time, and writes down what came of it. Files that are still to be fetched are fetched first. */
 export class LoadQueue {
   readonly #options: LoadQueueOptions;
   readonly #waiting: (() => void)[] = [];
@@ -29,7 +36,7 @@ export class LoadQueue {
   load(versionId: number): Promise<void> {
     let job = this.#jobs.get(versionId);
     if (job === undefined) {
-      job = this.#take(versionId)
+      job = this.#fetch(versionId).then(() => this.#take(versionId))
         .catch((error: unknown) => this.#options.log.error({ err: error, modelVersion: versionId }, 'test load of a model failed'))
         .finally(() => this.#jobs.delete(versionId));
       this.#jobs.set(versionId, job);
@@ -48,6 +55,27 @@ export class LoadQueue {
     await Promise.all(this.#jobs.values());
   }
 
+  /** Outside of the places of loads: somebody else's server decides how long it takes. */
+  async #fetch(versionId: number): Promise<void> {
+    const { store, blobs, clock, open, maxBytes, log } = this.#options;
+    const version = await store.version(versionId);
+    if (version?.status !== 'uploading' || open === undefined) return;
+    const { say, written } = this.#journal(versionId);
+    try {
+      const { content, ...file } = await open(version, say, this.#stopped.signal);
+      await store.arrived(versionId, { ...file, ...(await blobs.put(content, maxBytes)) }, clock());
+    } catch (error) {
+      // Stopped: it stays as it is, and the next start fetches it again.
+      if (this.#stopped.signal.aborted) return;
+      if (!isPotorooError(error)) log.error({ err: error, modelVersion: versionId }, 'fetching a model failed');
+      const reason = isPotorooError(error) ? { code: error.code, message: error.message } : { code: 'internal' as const, message: 'The file could not be fetched.' };
+      say(reason.message);
+      await store.decide(versionId, { status: 'error', reason }, clock());
+    } finally {
+      await written();
+    }
+  }
+
   async #take(versionId: number): Promise<void> {
     if (this.#running >= this.#options.atOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#running += 1;
@@ -59,22 +87,30 @@ export class LoadQueue {
     }
   }
 
-  async #decide(versionId: number): Promise<void> {
+  /** The upload log of a version. Lines are written in their order, one after the other; a load says more than its caller waits for. */
+  #journal(versionId: number): { say(text: string): void; written(): Promise<void> } {
     const { store, clock, log } = this.#options;
-    const version = await store.version(versionId);
-    if (version === undefined) return;
-    // Lines are written in their order, one after the other; a load says more than its caller waits for.
     let written: Promise<void> = Promise.resolve();
-    const say = (text: string): void => {
-      const line = `${new Date(clock()).toISOString()} stdout F ${text}`;
-      // The version may have been removed meanwhile.
-      written = written.then(() => store.log(versionId, [line])).catch((error: unknown) => log.debug({ err: error, modelVersion: versionId }, 'a line of an upload log was not kept'));
+    return {
+      say(text) {
+        const line = `${new Date(clock()).toISOString()} stdout F ${text}`;
+        // The version may have been removed meanwhile.
+        written = written.then(() => store.log(versionId, [line])).catch((error: unknown) => log.debug({ err: error, modelVersion: versionId }, 'a line of an upload log was not kept'));
+      },
+      written: () => written,
     };
+  }
+
+  async #decide(versionId: number): Promise<void> {
+    const { store, clock } = this.#options;
+    const version = await store.version(versionId);
+    if (version === undefined || version.status === 'uploading' || version.status === 'error') return;
+    const { say, written } = this.#journal(versionId);
     say(`Loading ${version.fileName} (${version.size} bytes, sha256 ${version.sha256}) as ${version.framework}.`);
     const loaded = await this.#load(version, say);
-    if (this.#stopped.signal.aborted) return written;
+    if (this.#stopped.signal.aborted) return written();
     say(loaded.ok ? 'The model is ready.' : loaded.reason.message);
-    await written;
+    await written();
     if ((await store.version(versionId)) === undefined) return;
     await store.decide(versionId, loaded.ok ? { ...loaded, status: 'ready' } : { status: 'error', reason: loaded.reason }, clock());
   }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { checkName, frameworks, ModelConfigSchema, PotorooError, type ModelConfig } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { Kysely } from 'kysely';
-import type { Blobs } from '../../storage/blobs.ts';
+import type { Blob, Blobs } from '../../storage/blobs.ts';
 import type { Database } from '../../storage/database.ts';
 import { isForeignKeyViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
@@ -13,8 +13,8 @@ import { notFound, type Access, type Right } from '../access.ts';
 import type { Actor, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput } from '../domains.ts';
 import type { Environments } from '../environments/environments.service.ts';
 import type { Inspect } from './inspection.ts';
-import { LoadQueue } from './load-queue.ts';
-import { ModelStore } from './models.store.ts';
+import { LoadQueue, type OpenSource } from './load-queue.ts';
+import { ModelStore, type NewVersion } from './models.store.ts';
 
 export interface ModelOptions {
   readonly inspect: Inspect;
@@ -25,6 +25,8 @@ export interface ModelOptions {
   /** Makes the environments of models that Python loads; without it only ONNX models are taken. */
   readonly environments?: Environments;
   readonly loadTimeoutMs?: number;
+  /** Opens the files of versions that `receive` made. */
+  readonly open?: OpenSource;
 }
 
 /** How long an upload waits for the test load before it answers with a status that is not decided yet. */
@@ -62,18 +64,13 @@ export class ModelService implements Models {
   }
 
   async upload(actor: Actor, input: UploadInput): Promise<ModelVersion> {
-    await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
-    await this.#requireWorkspace(input.workspaceId);
-    const name = checkName('model', input.name);
-    checkFile(input, await this.#frameworks());
+    await this.#check(actor, input);
     const blob = await this.#blobs.put(input.content, this.#options.maxBytes);
     if (blob.size === 0) throw new PotorooError('model_invalid', 'The file is empty; upload the model file itself.');
-    const { framework, fileName, arch = 'x86', accel = 'none', visibility = 'private', conversion = {} } = input;
-    const schemas: ModelConfig = { ...(input.inputSchema && { inputSchema: input.inputSchema }), ...(input.outputSchema && { outputSchema: input.outputSchema }) };
+    const { values, schemas } = this.#newVersion(actor, input, blob);
+    const { framework, arch, accel } = values;
     const { version } = await this.#store.add(
-      input.workspaceId, name, randomUUID(),
-      { sha256: blob.sha256, size: blob.size, fileName, framework, runtime: 'onnx', arch, accel, visibility, conversion: json(conversion), createdAt: this.#options.clock(), createdBy: actor.id },
-      Object.keys(schemas).length === 0 ? undefined : schemas,
+      input.workspaceId, input.name, randomUUID(), values, schemas,
       // What failed once may have failed for want of time or memory: the same bytes get another try.
       // What Python loads depends on more than its bytes: schemas, requirements.
       (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
@@ -83,6 +80,15 @@ export class ModelService implements Models {
     await Promise.race([this.#loads.load(version.id), delay(input.patienceMs ?? patienceMs, undefined, { signal: answered.signal }).catch(() => {})]);
     answered.abort();
     return (await this.#store.version(version.id)) ?? version;
+  }
+
+  /** A version whose file this server gets by itself; its status says how far it is. `open` of the options finds where by what is in `conversion`. */
+  async receive(actor: Actor, input: Omit<UploadInput, 'content' | 'patienceMs'>): Promise<ModelVersion> {
+    await this.#check(actor, input);
+    const { values, schemas } = this.#newVersion(actor, input, { sha256: '', size: 0 });
+    const { version } = await this.#store.add(input.workspaceId, input.name, randomUUID(), values, schemas, () => false, 'uploading');
+    void this.#loads.load(version.id);
+    return version;
   }
 
   async list(actor: Actor, query: PageQuery & { workspaceId?: number; name?: string } = {}): Promise<Page<Model>> {
@@ -167,6 +173,22 @@ export class ModelService implements Models {
     return version;
   }
 
+  async #check(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<void> {
+    await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
+    await this.#requireWorkspace(input.workspaceId);
+    checkName('model', input.name);
+    checkFile(input, await this.#frameworks());
+  }
+
+  #newVersion(actor: Actor, input: Omit<UploadInput, 'content'>, { sha256, size }: Blob): { values: NewVersion; schemas: ModelConfig | undefined } {
+    const { framework, fileName, arch = 'x86', accel = 'none', visibility = 'private', conversion = {}, inputSchema, outputSchema } = input;
+    const schemas: ModelConfig = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
+    return {
+      values: { sha256, size, fileName, framework, runtime: 'onnx', arch, accel, visibility, conversion: json(conversion), createdAt: this.#options.clock(), createdBy: actor.id },
+      schemas: Object.keys(schemas).length === 0 ? undefined : schemas,
+    };
+  }
+
   /** ONNX, and what Python serves where there is a Python. */
   async #frameworks(): Promise<string[]> {
     const catalog = await this.#options.environments?.catalog().catch(() => undefined);
@@ -178,7 +200,7 @@ export class ModelService implements Models {
   }
 }
 
-function checkFile({ framework, fileName }: UploadInput, known: readonly string[]): void {
+function checkFile({ framework, fileName }: Pick<UploadInput, 'framework' | 'fileName'>, known: readonly string[]): void {
   if (!known.includes(framework)) {
     throw new PotorooError('framework_unsupported', `framework ${JSON.stringify(framework.slice(0, 80))} cannot be run here: use ${known.join(', ')}.`, { fields: [{ field: 'framework', message: `one of ${known.join(', ')}` }] });
   }

@@ -31,7 +31,9 @@ export class ModelStore {
    * The model's newest version when `same` says that it is what is being added, else a new one; the model is made when
    * the workspace has none of that name. One transaction that holds the model, so that equal uploads at one time make one version.
    */
-  add(workspaceId: number, name: string, version: string, values: NewVersion, config: ModelConfig | undefined, same: (newest: ModelVersion) => boolean): Promise<{ version: ModelVersion; added: boolean }> {
+  add(
+    workspaceId: number, name: string, version: string, values: NewVersion, config: ModelConfig | undefined, same: (newest: ModelVersion) => boolean, status: ModelStatus = 'pending_load_native',
+  ): Promise<{ version: ModelVersion; added: boolean }> {
     const now = values.createdAt;
     return this.#db.transaction().execute(async (tx) => {
       const model = await tx.insertInto('models').values({ workspaceId, name, ownerId: values.createdBy, createdAt: now, updatedAt: now })
@@ -40,7 +42,7 @@ export class ModelStore {
       const newest = (await inTx.versionsOf([model.id], 1))[0];
       if (newest !== undefined && same(newest)) return { version: newest, added: false };
       const { id } = await tx.insertInto('modelVersions')
-        .values({ ...values, modelId: model.id, version, status: 'pending_load_native', reason: null, inputs: null, outputs: null, convertedSha256: null, environment: null, updatedAt: now })
+        .values({ ...values, modelId: model.id, version, status, reason: null, inputs: null, outputs: null, convertedSha256: null, environment: null, updatedAt: now })
         .returning('id').executeTakeFirstOrThrow();
       if (config !== undefined) await inTx.addConfig(id, config, {}, now);
       return { version: (await inTx.version(id)) as ModelVersion, added: true };
@@ -117,6 +119,11 @@ export class ModelStore {
       ...(outcome.inputs === undefined ? {} : { inputs: json(outcome.inputs) }),
       ...(outcome.outputs === undefined ? {} : { outputs: json(outcome.outputs) }),
     }).where('id', '=', id).execute();
+  }
+
+  /** The file of a version that was `uploading` is here. */
+  async arrived(id: number, file: Pick<ModelVersion, 'sha256' | 'size' | 'fileName' | 'framework'>, now: Time): Promise<void> {
+    await this.#db.updateTable('modelVersions').set({ ...file, status: 'pending_load_native', updatedAt: now }).where('id', '=', id).where('status', '=', 'uploading').execute();
   }
 
   async log(id: number, lines: readonly string[]): Promise<void> {
