@@ -15,6 +15,8 @@ export interface LogOptions extends CallOptions {
   readonly pipelineVersion?: string;
   /** Which engine or edge wrote it. */
   readonly partition?: string;
+  /** Records that failed a validation, and no others. */
+  readonly anomalies?: boolean;
 }
 
 /** Flat columns `time`, `in.*`, `out.*`, `anomaly.count`, `metadata.*`. */
@@ -93,7 +95,7 @@ export class Logs implements AsyncIterable<LogRecord> {
   }
 
   #call(cursor: string | undefined, limit: number) {
-    const { order, start, end, pipelineVersion, partition, signal, timeoutMs } = this.#options;
-    return { query: { limit, order, start, end, cursor, pipelineVersion, partition }, signal, timeoutMs };
+    const { order, start, end, pipelineVersion, partition, anomalies, signal, timeoutMs } = this.#options;
+    return { query: { limit, order, start, end, cursor, pipelineVersion, partition, anomalies }, signal, timeoutMs };
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiPrefix, PotorooError, type Accelerator, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Framework, type ModelConfig } from '@potoroo/contract';
 import { listOf, type Calls } from './calls.ts';
+import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
 import { reasonError } from './problem.ts';
 import type { CallOptions } from './transport.ts';
@@ -70,6 +71,11 @@ export class ModelVersion {
     return version;
   }
 
+  /** `public`: every signed-in user may read it and take it into pipelines; `private`: its workspace alone. */
+  async setVisibility(visibility: 'private' | 'public', options: CallOptions = {}): Promise<ModelVersion> {
+    return new ModelVersion(this.#calls, await this.#calls.transport.json<ApiModelVersion>(`${versions}/${this.id}`, { ...options, method: 'PATCH', json: { visibility }, repeat: 'always' }));
+  }
+
   /** @throws PotorooError in_use while a pipeline uses it */
   async delete(options: CallOptions = {}): Promise<void> {
     await this.#calls.transport.bytes(`${versions}/${this.id}`, { ...options, method: 'DELETE' });
@@ -78,17 +84,24 @@ export class ModelVersion {
 
 /** A model: a name in a workspace, and its versions. */
 export class Model {
+  readonly #calls: Calls;
   readonly info: ApiModel;
   /** Newest first. */
   readonly versions: readonly ModelVersion[];
 
   constructor(calls: Calls, info: ApiModel) {
+    this.#calls = calls;
     this.info = info;
     this.versions = info.versions.map((version) => new ModelVersion(calls, version));
   }
 
   get id(): number { return this.info.id; }
   get name(): string { return this.info.name; }
+
+  /** The inferences that it took part in, of all pipelines that have it in a step; newest first. */
+  logs(options: Omit<LogOptions, 'pipelineVersion'> = {}): Logs {
+    return new Logs(this.#calls.transport, `${base}/${this.id}/logs`, options);
+  }
 
   /** The newest version. */
   get latest(): ModelVersion {

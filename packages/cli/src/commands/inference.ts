@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
-import { PotorooError, type InferOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
+import { PotorooError, type InferOptions, type LogOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
 import { action, collect, example, moment, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { findPipeline } from '../find.ts';
@@ -23,6 +23,7 @@ interface LogsOptions {
   oldestFirst?: boolean;
   pipelineVersion?: string;
   partition?: string;
+  anomalies?: boolean;
   output?: string;
 }
 
@@ -48,20 +49,27 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
       else emitRows(context, await found.infer(input, call), options.output);
     })), 'potoroo pipeline infer breast-cancer examples/breast-cancer/rows.json --dataset out');
 
-  example(pipeline.command('logs').description('show what a pipeline was asked and what it answered, newest first').argument('<name>')
+  example(addLogs(pipeline, contextOf, 'show what a pipeline was asked and what it answered, newest first', findPipeline)
+    .option('--pipeline-version <uuid>', 'only those of one version'), 'potoroo pipeline logs breast-cancer --limit 5', 'potoroo pipeline logs breast-cancer --start 1h --output logs.arrow');
+}
+
+/** `logs` of a pipeline, or of a model over its pipelines. */
+export function addLogs(parent: Command, contextOf: ContextOf, what: string, find: (context: Context, name: string) => Promise<{ logs(options: LogOptions): Logs }>): Command {
+  return parent.command('logs').description(what).argument('<name>')
     .option('-n, --limit <n>', 'records to show', wholeNumber(1), 100)
     .option('--start <time>', 'from then on: a time, or how long ago, such as 15m', moment)
     .option('--end <time>', 'until then', moment)
     .option('--oldest-first', 'in the order in which they were inferred')
-    .option('--pipeline-version <uuid>', 'only those of one version')
+    .option('--anomalies', 'only those that failed a validation')
     .option('--partition <name>', 'only those that one engine or edge wrote')
     .option('-o, --output <file>', 'write them to an Arrow file (.arrow) or as JSON')
     .action(action(contextOf, async (context, name: string, options: LogsOptions) => {
-      const { limit, start, end, oldestFirst, pipelineVersion, partition, output } = options;
-      const logs = (await findPipeline(context, name)).logs({
+      const { limit, start, end, oldestFirst, pipelineVersion, partition, anomalies, output } = options;
+      const logs = (await find(context, name)).logs({
         limit, order: oldestFirst === true ? 'asc' : 'desc', signal: context.signal,
         ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }),
         ...(pipelineVersion === undefined ? {} : { pipelineVersion }), ...(partition === undefined ? {} : { partition }),
+        ...(anomalies === undefined ? {} : { anomalies }),
       });
       if (output?.endsWith('.arrow') === true) {
         return await exportTables(context, logs, output);
@@ -69,7 +77,7 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
       const records = await logs.toArray();
       if (output === undefined) show(context.output, records, () => logTable(records));
       else emitRows(context, records, output);
-    })), 'potoroo pipeline logs breast-cancer --limit 5', 'potoroo pipeline logs breast-cancer --start 1h --output logs.arrow');
+    }));
 }
 
 /** An Arrow table for an Arrow file or stream, else the rows of a JSON array. */

@@ -5,6 +5,7 @@ import { accelerators, architectures, frameworks, type Accelerator, type Archite
 import { action, collect, example, type ContextOf } from '../command.ts';
 import { findModel } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
+import { addLogs } from './inference.ts';
 import { progress } from '../progress.ts';
 
 interface UploadOptions {
@@ -72,6 +73,21 @@ export function addModel(program: Command, contextOf: ContextOf): void {
         table(['version', 'status', 'size', 'created'], found.versions.map((v) => [v.version, v.status, bytesText(v.info.size), new Date(v.info.createdAt)]), ''),
       ].join('\n'));
     })), 'potoroo model show breast-cancer');
+
+  example(addLogs(model, contextOf, 'show what a model was asked and what was answered, over all pipelines that have it in a step, newest first', findModel), 'potoroo model logs breast-cancer --limit 5');
+
+  for (const { name, visibility, what } of [
+    { name: 'share', visibility: 'public', what: 'let every signed-in user read a model version and take it into pipelines' }, { name: 'unshare', visibility: 'private', what: 'keep a model version to its workspace again' },
+  ] as const) {
+    example(model.command(name).description(what).argument('<name>', 'name of the model').option('--model-version <uuid>', 'another version than the newest')
+      .action(action(contextOf, async (context, modelName: string, options: { modelVersion?: string }) => {
+        const { latest, versions } = await findModel(context, modelName);
+        const version = options.modelVersion === undefined ? latest : versions.find((v) => v.version === options.modelVersion);
+        if (version === undefined) throw new PotorooError('model_not_found', `Model ${modelName} has no version ${JSON.stringify(options.modelVersion)}.`);
+        const changed = await version.setVisibility(visibility, { signal: context.signal });
+        show(context.output, changed.info, () => `Version ${changed.version} of ${changed.name} is ${visibility}.`);
+      })), `potoroo model ${name} breast-cancer`);
+  }
 }
 
 function describe(version: ModelVersion): string {

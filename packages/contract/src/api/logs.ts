@@ -11,6 +11,7 @@ export const LogQuerySchema = Type.Object({
   start: Type.Optional(TimeSchema), end: Type.Optional(TimeSchema),
   cursor: Type.Optional(Type.String({ maxLength: 65_536 })),
   pipelineVersion: Type.Optional(Type.String({ maxLength: 64 })), partition: Type.Optional(Type.String({ maxLength: 256 })),
+  anomalies: Type.Optional(Type.Boolean({ description: 'True for the records that failed a validation, and no others.' })),
 }, { additionalProperties: false });
 export type ApiLogQuery = Static<typeof LogQuerySchema>;
 

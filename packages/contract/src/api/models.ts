@@ -26,6 +26,8 @@ export const ModelVersionSchema = Type.Object({
 }, { $id: 'ModelVersion' });
 export type ApiModelVersion = Static<typeof ModelVersionSchema>;
 
+export const ModelVersionChangeSchema = Type.Object({ visibility: VisibilitySchema }, { additionalProperties: false });
+
 export const ModelSchema = Type.Object({
   id: IdSchema, workspaceId: IdSchema, name: Type.String(), ownerId: Type.String(), createdAt: TimeSchema, updatedAt: TimeSchema,
   versions: Type.Array(ModelVersionSchema, { description: 'Newest first.' }),

@@ -129,13 +129,15 @@ export interface Models {
   version(actor: Actor, versionId: number): Promise<ModelVersion>;
   /** By name and UUID. */
   versionByName(actor: Actor, name: string, version: string, workspaceId?: number): Promise<ModelVersion>;
-  /** Case-insensitive on names, versions, shas and file names; '' finds all. */
+  /** Case-insensitive on names, versions, shas and file names; '' finds all. Of other workspaces, what they have made public. */
   search(actor: Actor, query: PageQuery & { term: string; workspaceId?: number; createdAfter?: Date; createdBefore?: Date; ownerId?: string }): Promise<Page<ModelVersion>>;
   configure(actor: Actor, versionId: number, config: ModelConfig, extra?: Record<string, unknown>): Promise<StoredModelConfig>;
   /** The newest config, made with defaults when there is none. */
   config(actor: Actor, versionId: number): Promise<StoredModelConfig>;
   configById(actor: Actor, configId: number): Promise<StoredModelConfig>;
   uploadLog(actor: Actor, versionId: number): Promise<string[]>;
+  /** Whether every signed-in user may read it and take it into pipelines, or its workspace alone. */
+  setVisibility(actor: Actor, versionId: number, visibility: 'private' | 'public'): Promise<ModelVersion>;
   remove(actor: Actor, versionId: number): Promise<void>;
 }
 
@@ -150,6 +152,8 @@ export interface Pipelines {
   get(actor: Actor, id: number): Promise<Pipeline>;
   version(actor: Actor, versionId: number): Promise<PipelineVersion>;
   versionByUuid(actor: Actor, version: string): Promise<PipelineVersion>;
+  /** Which versions, by UUID, of which pipelines that the actor may see have the model in a step. @throws model_not_found */
+  withModel(actor: Actor, model: ModelKey): Promise<{ pipelineId: number; versions: string[] }[]>;
   remove(actor: Actor, id: number): Promise<void>;
 }
 
@@ -217,7 +221,11 @@ export interface LogQuery {
   start?: Date; end?: Date;
   /** Continue from here (as `next` of the page before). */ cursor?: LogCursor;
   pipelineVersion?: string; partition?: string;
+  /** Rows that failed a validation, and no others. */
+  anomalies?: boolean;
 }
+/** A model by its id; or by its name, then of all workspaces that the actor sees. */
+export type ModelKey = { id: number } | { name: string };
 export interface LogPage {
   /** Flat columns `time`, `in.x`, `out.y`, `anomaly.count`, `metadata.*`; one schema a page. */
   batch: Batch;
@@ -233,8 +241,12 @@ export interface Logs {
    */
   ingest(deploymentId: number, partition: string, frames: Uint8Array): Promise<number>;
   read(actor: Actor, query: LogQuery): Promise<LogPage>;
+  /** Rows of every pipeline version that has the model in a step, of all pipelines that the actor may see. @throws model_not_found */
+  readModel(actor: Actor, model: ModelKey, query: Omit<LogQuery, 'pipelineId' | 'pipelineVersion'>): Promise<LogPage>;
   /** First and next row offset of each partition of a pipeline. */
   partitions(actor: Actor, pipelineId: number): Promise<Record<string, { start: number; end: number }>>;
+  /** The same of all pipelines that the rows of a model come from. @throws model_not_found */
+  modelPartitions(actor: Actor, model: ModelKey): Promise<Record<string, { start: number; end: number }>>;
   retention(actor: Actor, pipelineId: number): Promise<LogRetention>;
   /** What is over it goes with the next run of the job that removes it. @throws invalid_request */
   setRetention(actor: Actor, pipelineId: number, retention: { days: number | null; bytes: number | null }): Promise<LogRetention>;

@@ -25,6 +25,7 @@ const workspaces: Rules<Workspaces> = {
 const models: Rules<Models> = {
   upload: ([input], version) => ({ kind: 'model version', objectId: version?.id, workspaceId: input.workspaceId }),
   configure: ([versionId]) => ({ kind: 'model version', objectId: versionId }),
+  setVisibility: ([versionId]) => ({ kind: 'model version', objectId: versionId }),
   remove: ([versionId]) => ({ kind: 'model version', objectId: versionId }),
 };
 const pipelines: Rules<Pipelines> = {

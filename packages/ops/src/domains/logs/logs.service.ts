@@ -1,13 +1,13 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fromSystemError, PotorooError } from '@potoroo/contract';
+import { fromSystemError, PotorooError, validationsOf } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { fromDatabaseError, isForeignKeyViolation, isUniqueViolation } from '../../storage/errors.ts';
 import { notFound, type Access } from '../access.ts';
-import type { Actor, LogPage, LogQuery, LogRetention, Logs, Pipelines } from '../domains.ts';
+import type { Actor, LogPage, LogQuery, LogRetention, Logs, ModelKey, Pipeline, Pipelines } from '../domains.ts';
 import { LogStore, type PartitionRow } from './logs.store.ts';
-import { readPage } from './page.ts';
+import { readPage, type LogSource } from './page.ts';
 import { LogPartition, type PartitionContext } from './partition.ts';
 import { bounds, removeExpired, type Removed } from './retention.ts';
 import { RetentionStore, type Retention } from './retention.store.ts';
@@ -17,7 +17,7 @@ import { spoolPieces } from './spool-files.ts';
 export interface LogParts {
   readonly db: Kysely<Database>;
   readonly access: Pick<Access, 'require'>;
-  readonly pipelines: Pick<Pipelines, 'get'>;
+  readonly pipelines: Pick<Pipelines, 'get' | 'withModel'>;
   /** Where the segments lie; nobody else writes there. */
   readonly folder: string;
   readonly clock: () => number;
@@ -25,6 +25,12 @@ export interface LogParts {
   readonly retention: { readonly days: number; readonly bytes: number };
   /** What went wrong in the background. */
   readonly onError: (error: unknown, context: Record<string, unknown>) => void;
+}
+
+/** The versions of a source that have validations: in rows of the others nothing can have failed one. */
+function validated({ pipelineId, versions }: LogSource, pipeline: Pipeline): LogSource {
+  const own = pipeline.versions.filter((v) => validationsOf(v.steps).length > 0).map((v) => v.version);
+  return { pipelineId, versions: versions === undefined ? own : own.filter((v) => versions.includes(v)) };
 }
 
 /** Partitions whose file is kept open for their next rows. */
@@ -87,9 +93,23 @@ export class LogService implements Logs {
     for (const name of partitions) await this.#write(pipelineId, name, (partition) => partition.seal());
   }
 
-  async read(actor: Actor, query: LogQuery): Promise<LogPage> {
-    await this.#parts.pipelines.get(actor, query.pipelineId);
-    return readPage(this.#context, query, this.#parts.onError);
+  async read(actor: Actor, { pipelineId, pipelineVersion, ...query }: LogQuery): Promise<LogPage> {
+    const pipeline = await this.#parts.pipelines.get(actor, pipelineId);
+    const source = { pipelineId, versions: pipelineVersion === undefined ? undefined : [pipelineVersion] };
+    return readPage(this.#context, [query.anomalies === true ? validated(source, pipeline) : source], query, this.#parts.onError);
+  }
+
+  async readModel(actor: Actor, model: ModelKey, query: Omit<LogQuery, 'pipelineId' | 'pipelineVersion'>): Promise<LogPage> {
+    const { pipelines, onError } = this.#parts;
+    const sources: LogSource[] = await pipelines.withModel(actor, model);
+    if (query.anomalies === true) for (const [i, source] of sources.entries()) sources[i] = validated(source, await pipelines.get(actor, source.pipelineId));
+    return readPage(this.#context, sources, query, onError);
+  }
+
+  async modelPartitions(actor: Actor, model: ModelKey): Promise<Record<string, { start: number; end: number }>> {
+    const found: Record<string, { start: number; end: number }> = {};
+    for (const { pipelineId } of await this.#parts.pipelines.withModel(actor, model)) Object.assign(found, await this.partitions(actor, pipelineId));
+    return found;
   }
 
   async partitions(actor: Actor, pipelineId: number): Promise<Record<string, { start: number; end: number }>> {

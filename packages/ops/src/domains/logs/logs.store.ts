@@ -29,7 +29,7 @@ export interface PartitionBounds { readonly partitionId: number; readonly partit
 export const segmentsAtOnce = 16;
 const spanColumns = ['id', 'file', 'first', 'rows', 'bytes', 'minTime', 'maxTime'] as const;
 
-export interface SegmentFilter { pipelineVersion?: string | undefined; partition?: string | undefined; start?: Time | undefined; end?: Time | undefined }
+export interface SegmentFilter { /** UUIDs, at least one. */ pipelineVersions?: readonly string[] | undefined; partition?: string | undefined; start?: Time | undefined; end?: Time | undefined }
 
 /** A segment after its last rows; without an id it is new. */
 export type Growth = NewSegment & { readonly id?: number };
@@ -147,9 +147,9 @@ export class LogStore {
   }
 }
 
-function filtered<D extends Database, T extends keyof D, O>(query: SelectQueryBuilder<D, T | 'logSegments', O>, { pipelineVersion, start, end }: SegmentFilter): SelectQueryBuilder<D, T | 'logSegments', O> {
+function filtered<D extends Database, T extends keyof D, O>(query: SelectQueryBuilder<D, T | 'logSegments', O>, { pipelineVersions, start, end }: SegmentFilter): SelectQueryBuilder<D, T | 'logSegments', O> {
   let some = query as SelectQueryBuilder<Database, 'logSegments', O>;
-  if (pipelineVersion !== undefined) some = some.where('pipelineVersion', '=', pipelineVersion);
+  if (pipelineVersions !== undefined) some = some.where('pipelineVersion', 'in', pipelineVersions);
   if (start !== undefined) some = some.where('maxTime', '>=', start);
   if (end !== undefined) some = some.where('minTime', '<=', end);
   return some as SelectQueryBuilder<D, T | 'logSegments', O>;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Column } from '@potoroo/batch';
 import { databases, type TestStorage } from '../../storage/testing.ts';
-import type { LogPage, LogQuery } from '../domains.ts';
+import type { Actor, LogPage, LogQuery, ModelKey } from '../domains.ts';
 import { admin, deployed, floats, frames, logsOn, numbered, plain, readAll, reopen, stranger, type Row, type TestLogs } from './testing.ts';
 
 const t0 = 1_700_000_000_000;
@@ -36,6 +36,60 @@ describe.each(databases)('logs on $name', ({ open }) => {
       'metadata.elapsed': [1, 2], 'metadata.dropped': [], 'metadata.partition': 'e1', 'metadata.request_id': 'r1',
     });
     expect(await one.logs.partitions(admin, one.pipelineId)).toEqual({ e1: { start: 0, end: 3 } });
+  });
+
+  test('rows that failed a validation alone, in both directions and page by page, of versions that have validations', async () => {
+    const version = async (pipelineId: number, uuid: string, steps: unknown[]) => storage.db.insertInto('pipelineVersions').values({ pipelineId, version: uuid, steps: JSON.stringify(steps), createdAt: 1, createdBy: 'u1' }).execute();
+    const [plainOne, checked] = [`plain-${one.pipelineId}`, `checked-${one.pipelineId}`];
+    await version(one.pipelineId, plainOne, []);
+    await version(one.pipelineId, checked, [{ type: 'validations', validations: [{ name: 'v', expression: '{}' }] }]);
+    const counted = (rows: readonly Row[]): Column[] => [...numbered(rows), { kind: 'tensor', name: 'anomaly.count', type: 'int8', shape: [], values: Int8Array.from(rows, ({ n }) => (n % 3 === 0 ? 2 : 0)) }];
+    await ingest('e1', 0, rowsFrom(0, 50), { version: plainOne, columns: counted });
+    await ingest('e1', 50, rowsFrom(50, 100), { version: checked, columns: counted });
+    await ingest('e2', 0, rowsFrom(150, 100), { version: checked, columns: counted });
+    const failed = upTo(250, 50).filter((n) => n % 3 === 0);
+    expect(await all({ anomalies: true })).toEqual(failed);
+    expect(await all({ anomalies: true, order: 'desc', limit: 7 })).toEqual(failed.toReversed());
+    expect(await all({ anomalies: true, partition: 'e2', limit: 1 })).toEqual(failed.filter((n) => n >= 150));
+    expect(await all({ anomalies: true, pipelineVersion: plainOne })).toEqual([]);
+    expect(await all({ anomalies: true, start: new Date(t0 + 60), end: new Date(t0 + 69) })).toEqual([60, 63, 66, 69]);
+  });
+
+  test('rows of a model come from every pipeline that has it in a step and may be seen', async () => {
+    const other = await deployed(storage.db);
+    const { workspaceId } = await storage.db.selectFrom('pipelines').select('workspaceId').where('id', '=', one.pipelineId).executeTakeFirstOrThrow();
+    const name = `shared-${one.pipelineId}`;
+    const model = await storage.db.insertInto('models').values({ workspaceId, name, ownerId: 'u1', createdAt: 1, updatedAt: 1 }).returning('id').executeTakeFirstOrThrow();
+    const { id } = await storage.db.insertInto('modelVersions').values({
+      modelId: model.id, version: name, sha256: 'f00', size: 1, fileName: 'm', framework: 'onnx', runtime: 'onnx', arch: 'x86', accel: 'none', visibility: 'private', status: 'ready',
+      reason: null, inputs: null, outputs: null, convertedSha256: null, environment: null, conversion: '{}', createdAt: 1, updatedAt: 1, createdBy: 'u1',
+    }).returning('id').executeTakeFirstOrThrow();
+    for (const { pipelineId } of [one, other]) {
+      for (const [uuid, has] of [[`with-${pipelineId}`, true], [`without-${pipelineId}`, false]] as const) {
+        const made = await storage.db.insertInto('pipelineVersions').values({ pipelineId, version: uuid, steps: '[]', createdAt: 1, createdBy: 'u1' }).returning('id').executeTakeFirstOrThrow();
+        if (has) await storage.db.insertInto('pipelineVersionModels').values({ pipelineVersionId: made.id, modelVersionId: id }).execute();
+      }
+    }
+    await ingest('e1', 0, rowsFrom(0, 10), { version: `with-${one.pipelineId}` });
+    await ingest('e1', 10, rowsFrom(10, 10), { version: `without-${one.pipelineId}` });
+    await one.logs.ingest(other.deploymentId, 'o1', frames(other.pipelineId, 'o1', 0, rowsFrom(20, 10), { version: `with-${other.pipelineId}` }));
+    const read = async (actor: Actor, key: ModelKey, limit = 100): Promise<unknown[]> => {
+      const rows: unknown[] = [];
+      for (let cursor: LogPage['next'] | undefined; cursor !== null;) {
+        const page = await one.logs.readModel(actor, key, { limit, ...(cursor && { cursor }) });
+        if (page.batch.rows > 0) rows.push(...plain(page.batch, 'out.y'));
+        cursor = page.next;
+      }
+      return rows;
+    };
+    expect(await read(admin, { id: model.id })).toEqual([...upTo(10), ...upTo(30, 20)]);
+    expect(await read(admin, { name }, 3)).toEqual([...upTo(10), ...upTo(30, 20)]);
+    expect(Object.keys(await one.logs.modelPartitions(admin, { name }))).toEqual(['e1', 'o1']);
+    const member: Actor = { id: `m${one.pipelineId}`, email: 'm@ex.co', role: 'user' };
+    await storage.db.insertInto('users').values({ uuid: member.id, email: `${member.id}@ex.co`, username: member.id, passwordHash: '', role: 'user', enabled: 1, createdAt: 1 }).execute();
+    await storage.db.insertInto('workspaceMembers').values({ workspaceId, userUuid: member.id, role: 'collaborator' }).execute();
+    expect(await read(member, { name })).toEqual(upTo(10));
+    for (const key of [{ name }, { id: model.id }, { name: 'none of that name' }]) await expect(one.logs.readModel(stranger, key, {})).rejects.toMatchObject({ code: 'model_not_found' });
   });
 
   test('an empty log is an empty page without columns', async () => {

@@ -17,27 +17,31 @@ const heldBytes = 32 * 1024 * 1024;
 const heldParts = 512;
 const takesATurn = 2048;
 
+/** A pipeline whose rows a page is made of; of these versions alone, where they are named. */
+export interface LogSource { readonly pipelineId: number; readonly versions: readonly string[] | undefined }
+type PageQuery = Omit<LogQuery, 'pipelineId' | 'pipelineVersion'>;
+
 /**
- * One page of a pipeline's log. Rows of one partition keep their order; partitions are merged by the time of their rows, and by
+ * One page of the log of a pipeline, or of several. Rows of one partition keep their order; partitions are merged by the time of their rows, and by
  * name where that is the same. Descending order is that order backwards.
  */
-export async function readPage(context: PartitionContext, query: LogQuery, onError: (error: unknown, context: Record<string, unknown>) => void): Promise<LogPage> {
+export async function readPage(context: PartitionContext, sources: readonly LogSource[], query: PageQuery, onError: (error: unknown, context: Record<string, unknown>) => void): Promise<LogPage> {
   const window = windowOf(query);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await new PageReader(context, query, window).read();
+      return await new PageReader(context, sources, query, window).read();
     } catch (error) {
       // A segment that was rewritten after the manifest was read is asked for anew.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) {
         if (error instanceof PotorooError) throw error;
-        onError(error, { doing: 'reading a log', pipelineId: query.pipelineId });
+        onError(error, { doing: 'reading a log', pipelineIds: sources.map((s) => s.pipelineId) });
         throw new PotorooError('internal', 'The log cannot be read: one of its segments is damaged or missing. The server log says which.', { cause: error });
       }
     }
   }
 }
 
-function windowOf({ start, end, limit, cursor, order }: LogQuery): Window {
+function windowOf({ start, end, limit, cursor, order, anomalies = false }: PageQuery): Window {
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1)) throw new PotorooError('invalid_request', `limit ${limit} is not allowed: use a whole number from 1 on.`, { fields: [{ field: 'limit', message: '1 or more' }] });
   for (const [field, time] of Object.entries({ start, end })) {
     if (time !== undefined && Number.isNaN(time.getTime())) throw new PotorooError('invalid_request', `${field} is not a time.`, { fields: [{ field, message: 'a time' }] });
@@ -45,12 +49,13 @@ function windowOf({ start, end, limit, cursor, order }: LogQuery): Window {
   for (const [partition, offset] of Object.entries(cursor ?? {})) {
     if (!Number.isSafeInteger(offset) || offset < 0) throw new PotorooError('invalid_cursor', `The cursor of partition ${JSON.stringify(partition.slice(0, 80))} is ${JSON.stringify(offset)}: use the \`next\` of the page before.`);
   }
-  return { from: start === undefined ? -Infinity : start.getTime(), to: end === undefined ? Infinity : end.getTime(), backwards: order === 'desc' };
+  return { from: start === undefined ? -Infinity : start.getTime(), to: end === undefined ? Infinity : end.getTime(), backwards: order === 'desc', anomalies };
 }
 
 class PageReader {
   readonly #context: PartitionContext;
-  readonly #query: LogQuery;
+  readonly #sources: readonly LogSource[];
+  readonly #query: PageQuery;
   readonly #window: Window;
   /** Runs of rows in order, and the same rows as batches. */
   readonly #runs: Run[] = [];
@@ -64,22 +69,24 @@ class PageReader {
   #rows = 0;
   #bytes = 0;
 
-  constructor(context: PartitionContext, query: LogQuery, window: Window) {
+  constructor(context: PartitionContext, sources: readonly LogSource[], query: PageQuery, window: Window) {
     this.#context = context;
+    this.#sources = sources;
     this.#query = query;
     this.#window = window;
   }
 
   async read(): Promise<LogPage> {
-    const streams = await this.#streams();
+    const streams: PartitionStream[] = [];
+    for (const source of this.#sources) if (source.versions === undefined || source.versions.length > 0) streams.push(...await this.#streams(source));
     const status = await this.#merge(streams);
     await setImmediate();
     return { batch: batchOf([...this.#copied, ...this.#parts], this.#runs), status, next: status === 'All' ? null : cursorOf(streams, this.#window.backwards) };
   }
 
-  async #streams(): Promise<PartitionStream[]> {
-    const { pipelineId, pipelineVersion, partition, start, end, cursor } = this.#query;
-    const filter = { pipelineVersion, start: start?.getTime(), end: end?.getTime() };
+  async #streams({ pipelineId, versions }: LogSource): Promise<PartitionStream[]> {
+    const { partition, start, end, cursor } = this.#query;
+    const filter = { pipelineVersions: versions, start: start?.getTime(), end: end?.getTime() };
     const all = new Map((await this.#context.store.bounds(pipelineId, { ...filter, partition })).map((bounds) => [bounds.partition, bounds]));
     const shadows = new Set([...all.keys()].map(shadowPartition).filter((name) => all.has(name)));
     const schemas = shadows.size === 0 ? undefined : await this.#context.store.shadowSchemas(pipelineId);

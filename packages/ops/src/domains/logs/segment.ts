@@ -8,7 +8,7 @@ export const chunk = { bytes: 1024 * 1024, rows: 4096 } as const;
 interface Chunk { readonly end: number; readonly rows: number; readonly minTime: number; readonly maxTime: number }
 
 /** Which rows are wanted, times inclusive, and in which direction. */
-export interface Window { readonly from: number; readonly to: number; readonly backwards: boolean }
+export interface Window { readonly from: number; readonly to: number; readonly backwards: boolean; /** Those alone that failed a validation. */ readonly anomalies?: boolean }
 export const allTimes = { from: -Infinity, to: Infinity } as const;
 
 /** Some rows of a segment; `first` is the row of it with which the batch begins. */

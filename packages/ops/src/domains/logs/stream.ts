@@ -13,7 +13,7 @@ interface Source { readonly key: string; readonly partition: Buffer; readonly pi
 /** Rows `from .. to` of a batch: about `bytes` bytes of the `batchBytes` that it holds. */
 export interface Rows { readonly batch: Batch; readonly from: number; readonly to: number; readonly bytes: number; readonly batchBytes: number; readonly source: Source }
 
-interface Chunk { readonly batch: Batch; readonly times: BigInt64Array; readonly first: number; readonly bytesPerRow: number; readonly source: Source }
+interface Chunk { readonly batch: Batch; readonly times: BigInt64Array; /** Anomalies of each row. */ readonly counts: Int8Array | undefined; readonly first: number; readonly bytesPerRow: number; readonly source: Source }
 
 /**
  * The rows of one partition that a query lets through, in one direction. Until its turn comes, the bounds of its times stand for its
@@ -83,9 +83,10 @@ export class PartitionStream {
     const first = span.first + read.first;
     this.position = backwards ? Math.min(this.position, first + read.batch.rows) : Math.max(this.position, first);
     const times = (read.batch.columns[0] as TensorColumn).values as BigInt64Array;
+    const counts = (read.batch.columns.find((c) => c.name === 'anomaly.count') as TensorColumn | undefined)?.values as Int8Array | undefined;
     const source = await this.#sourceOf(span);
     const batch = this.#challengers === undefined ? read.batch : await this.#challengers.join(read.batch, first, source.pipelineVersion.toString());
-    this.#chunk = { batch, times, first, bytesPerRow: Math.max(1, bytesOf(batch) / batch.rows), source };
+    this.#chunk = { batch, times, counts, first, bytesPerRow: Math.max(1, bytesOf(batch) / batch.rows), source };
     this.#settle();
   }
 
@@ -115,7 +116,7 @@ export class PartitionStream {
 
   #wanted(chunk: Chunk, index: number): boolean {
     const time = Number(chunk.times[index]);
-    return time >= this.#window.from && time <= this.#window.to;
+    return time >= this.#window.from && time <= this.#window.to && (!this.#window.anomalies || (chunk.counts?.[index] ?? 0) > 0);
   }
 
   /** Goes to the next row that is wanted, within what has been read. */

@@ -2,8 +2,10 @@ import type { Kysely } from 'kysely';
 import { utf8At, type Batch, type Column, type TensorColumn, type Utf8 } from '@potoroo/batch';
 import { FrameEncoder, logTypeOf, type LogSchema } from '@potoroo/batch/frames';
 import { Access } from '../access.ts';
-import type { Actor, LogPage, LogQuery, Models } from '../domains.ts';
+import type { Actor, LogPage, LogQuery } from '../domains.ts';
+import { ModelService, type ModelOptions } from '../models/models.service.ts';
 import { PipelineService } from '../pipelines/pipelines.service.ts';
+import type { Blobs } from '../../storage/blobs.ts';
 import type { Database } from '../../storage/database.ts';
 import type { TestStorage } from '../../storage/testing.ts';
 import { openLogs, type LogParts, type LogService } from './logs.service.ts';
@@ -22,9 +24,8 @@ export async function logsOn(storage: Pick<TestStorage, 'db' | 'dataDir'>, error
 }
 
 export function reopen(db: Kysely<Database>, folder: string, errors: unknown[] = [], more: Partial<LogParts> = {}): Promise<LogService> {
-  // Looking a pipeline up takes no models.
   const access = new Access(db);
-  const pipelines = new PipelineService(db, access, {} as Models, Date.now);
+  const pipelines = new PipelineService(db, access, new ModelService(db, {} as Blobs, access, { clock: Date.now } as ModelOptions), Date.now);
   return openLogs({ db, access, pipelines, folder, clock: Date.now, retention: { days: 0, bytes: 0 }, onError: (error) => errors.push(error), ...more });
 }
 

@@ -156,6 +156,12 @@ export class ModelService implements Models {
     return this.#store.logOf(versionId);
   }
 
+  async setVisibility(actor: Actor, versionId: number, visibility: 'private' | 'public'): Promise<ModelVersion> {
+    await this.#change(actor, versionId, 'write');
+    await this.#store.setVisibility(versionId, visibility, this.#options.clock());
+    return this.version(actor, versionId);
+  }
+
   async remove(actor: Actor, versionId: number): Promise<void> {
     const version = await this.#change(actor, versionId, 'write');
     try {

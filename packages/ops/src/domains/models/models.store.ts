@@ -100,7 +100,7 @@ export class ModelStore {
     let query = this.#versions().orderBy('modelVersions.id', 'desc').limit(window.take);
     const { visible } = filter;
     if (window.before !== undefined) query = query.where('modelVersions.id', '<', window.before);
-    if (visible !== undefined) query = query.where('models.workspaceId', 'in', visible);
+    if (visible !== undefined) query = query.where((eb) => eb.or([eb('models.workspaceId', 'in', visible), eb('modelVersions.visibility', '=', 'public')]));
     if (filter.workspaceId !== undefined) query = query.where('models.workspaceId', '=', filter.workspaceId);
     if (filter.createdAfter !== undefined) query = query.where('modelVersions.createdAt', '>=', filter.createdAfter.getTime());
     if (filter.createdBefore !== undefined) query = query.where('modelVersions.createdAt', '<=', filter.createdBefore.getTime());
@@ -110,6 +110,10 @@ export class ModelStore {
       query = query.where(sql<boolean>`(${sql.ref('modelVersions.id')} in ${tagged} or ${sql.join(['models.name', 'modelVersions.version', 'modelVersions.sha256', 'modelVersions.fileName'].map((c) => contains(c, filter.term)), sql` or `)})`);
     }
     return (await query.execute()).map(toVersion);
+  }
+
+  async setVisibility(id: number, visibility: 'private' | 'public', now: Time): Promise<void> {
+    await this.#db.updateTable('modelVersions').set({ visibility, updatedAt: now }).where('id', '=', id).execute();
   }
 
   async decide(id: number, outcome: Outcome, now: Time): Promise<void> {

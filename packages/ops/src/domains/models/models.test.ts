@@ -83,6 +83,19 @@ describe.each(databases)('models on $name', (database) => {
     await expect(t.models.remove(t.eve, version.id)).rejects.toMatchObject({ code: 'forbidden' });
   });
 
+  test('its workspace opens a model and takes it back; others find it by search while it is open', async () => {
+    const { id } = await t.upload(t.ann, 'opened');
+    const found = async () => (await t.models.search(t.eve, { term: 'opened' })).items.map((v) => v.id);
+    expect(await found()).toEqual([]);
+    await expect(t.models.setVisibility(t.eve, id, 'public')).rejects.toMatchObject({ code: 'model_not_found' });
+    expect(await t.models.setVisibility(t.bob, id, 'public')).toMatchObject({ id, visibility: 'public' });
+    expect(await found()).toEqual([id]);
+    await expect(t.models.setVisibility(t.eve, id, 'private')).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await t.models.setVisibility(t.ann, id, 'private')).toMatchObject({ id, visibility: 'private' });
+    expect(await found()).toEqual([]);
+    await expect(t.models.version(t.eve, id)).rejects.toMatchObject({ code: 'model_not_found' });
+  });
+
   test('search finds parts of names, versions, digests and files, and takes its signs literally', async () => {
     const version = await t.upload(t.ann, 'Needle');
     const found = async (term: string) => (await t.models.search(t.ann, { term })).items.map((v) => v.id);

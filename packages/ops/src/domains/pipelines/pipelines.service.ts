@@ -8,7 +8,7 @@ import { isForeignKeyViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { notFound, type Access } from '../access.ts';
 import { checkChain, linkOf, type Link } from '../deployments/chain.ts';
-import type { Actor, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
+import type { Actor, ModelKey, Models, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { PipelineStore, type NewPipelineVersion } from './pipelines.store.ts';
 
 export class PipelineService implements Pipelines {
@@ -62,6 +62,15 @@ export class PipelineService implements Pipelines {
 
   versionByUuid(actor: Actor, version: string): Promise<PipelineVersion> {
     return this.#version(actor, { version }, version);
+  }
+
+  async withModel(actor: Actor, model: ModelKey): Promise<{ pipelineId: number; versions: string[] }[]> {
+    const found = await this.#store.withModel(model, this.#access.workspacesOf(actor));
+    if (found.length > 0) return found;
+    // In no pipeline, which is told from being no model that the actor sees.
+    if ('id' in model) await this.#models.get(actor, model.id);
+    else if ((await this.#models.list(actor, { name: model.name, limit: 1 })).items.length === 0) throw notFound('model_not_found', model.name);
+    return found;
   }
 
   async remove(actor: Actor, id: number): Promise<void> {

@@ -4,7 +4,7 @@ import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
 import { contains, date, json, parsed, type Json, type Time } from '../../storage/values.ts';
 import type { Access } from '../access.ts';
-import type { Pipeline, PipelineVersion } from '../domains.ts';
+import type { ModelKey, Pipeline, PipelineVersion } from '../domains.ts';
 
 interface PipelineTable { id: Generated<number>; workspaceId: number; name: string; ownerId: string; createdAt: Time; updatedAt: Time }
 interface PipelineVersionTable { id: Generated<number>; pipelineId: number; version: string; steps: Json; createdAt: Time; createdBy: string }
@@ -79,6 +79,19 @@ export class PipelineStore {
       ]));
     }
     return query.execute();
+  }
+
+  /** Versions that have the model in a step, by pipeline. */
+  async withModel(model: ModelKey, visible: ReturnType<Access['workspacesOf']>): Promise<{ pipelineId: number; versions: string[] }[]> {
+    let query = this.#db.selectFrom('pipelineVersionModels')
+      .innerJoin('modelVersions', 'modelVersions.id', 'pipelineVersionModels.modelVersionId').innerJoin('models', 'models.id', 'modelVersions.modelId')
+      .innerJoin('pipelineVersions', 'pipelineVersions.id', 'pipelineVersionModels.pipelineVersionId').innerJoin('pipelines', 'pipelines.id', 'pipelineVersions.pipelineId')
+      .select(['pipelineVersions.pipelineId', 'pipelineVersions.version']).distinct().orderBy('pipelineVersions.pipelineId');
+    query = 'id' in model ? query.where('models.id', '=', model.id) : query.where('models.name', '=', model.name);
+    if (visible !== undefined) query = query.where('pipelines.workspaceId', 'in', visible);
+    const found = new Map<number, string[]>();
+    for (const { pipelineId, version } of await query.execute()) found.set(pipelineId, [...(found.get(pipelineId) ?? []), version]);
+    return [...found].map(([pipelineId, versions]) => ({ pipelineId, versions }));
   }
 
   async withVersions(rows: readonly PipelineRow[]): Promise<Pipeline[]> {

@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { encodeArrowFile, encodeArrowStream, encodeLines, encodeRecordsBytes, slice, type Batch } from '@potoroo/batch';
-import { IdSchema, LogPageSchema, LogQuerySchema, LogRetentionSchema, PartitionsSchema, PotorooError, SetLogRetentionSchema } from '@potoroo/contract';
-import type { LogCursor, LogPage } from '../../domains/domains.ts';
+import { IdSchema, LogPageSchema, LogQuerySchema, LogRetentionSchema, PartitionsSchema, PotorooError, SetLogRetentionSchema, type ApiLogQuery } from '@potoroo/contract';
+import type { LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
 import { route, type NativeContext } from './route.ts';
 
 const tag = 'logs';
@@ -20,11 +20,14 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
     description: `By \`Accept\`: ${forms.join(', ')}. Outside JSON, \`potoroo-log-status\` and \`potoroo-log-cursor\` are headers of the answer. One schema a page: a page also ends where the schema changes.`,
   }, async ({ actor, params, query, request, reply }) => {
     const form = formOf(request.headers.accept);
-    const { cursor, start, end, limit = defaultRecords, order = 'desc', ...rest } = query;
-    const page = await logs.read(actor, {
-      ...rest, ...params, limit, order, ...(start && { start: new Date(start) }), ...(end && { end: new Date(end) }), ...(cursor !== undefined && { cursor: readCursor(cursor) }),
-    });
-    return answerPage(reply, page, form);
+    return answerPage(reply, await logs.read(actor, { ...params, ...logQuery(query) }), form);
+  });
+  route(app, context, 'GET', '/models/:modelId/logs', {
+    tag, summary: 'Read the inferences that a model took part in', params: Type.Object({ modelId: IdSchema }), query: Type.Omit(LogQuerySchema, ['pipelineVersion'], { additionalProperties: false }), answer: LogPageSchema,
+    description: 'Records of every pipeline version that has the model in a step, of all pipelines that you may see; as the log of a pipeline otherwise.',
+  }, async ({ actor, params, query, request, reply }) => {
+    const form = formOf(request.headers.accept);
+    return answerPage(reply, await logs.readModel(actor, { id: params.modelId }, logQuery(query)), form);
   });
   route(app, context, 'GET', '/pipelines/:pipelineId/logs/partitions', {
     tag, summary: 'Row offsets of each partition of a log', description: 'A partition is what one engine or edge wrote.', params: Params, answer: PartitionsSchema,
@@ -36,6 +39,10 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
     tag, summary: 'Set how long and how much of a log is kept', params: Params, body: SetLogRetentionSchema, answer: LogRetentionSchema,
     description: 'What is over either bound is removed within the hour, oldest records first. What is null or missing is as the server is set; 0 is without a bound.',
   }, ({ actor, params, body }) => logs.setRetention(actor, params.pipelineId, { days: body.days ?? null, bytes: body.bytes ?? null }));
+}
+
+function logQuery({ cursor, start, end, limit = defaultRecords, order = 'desc', ...rest }: ApiLogQuery): Omit<LogQuery, 'pipelineId'> {
+  return { ...rest, limit, order, ...(start && { start: new Date(start) }), ...(end && { end: new Date(end) }), ...(cursor !== undefined && { cursor: readCursor(cursor) }) };
 }
 
 function answerPage(reply: FastifyReply, { batch, status, next }: LogPage, form: Form): FastifyReply {

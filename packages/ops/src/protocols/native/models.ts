@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { IdSchema, ModelConfigSchema, ModelSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
+import { IdSchema, ModelConfigSchema, ModelSchema, ModelVersionChangeSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
 import type { StoredModelConfig } from '../../domains/domains.ts';
 import { bodyOf, leaveBodies } from '../streams.ts';
 import { route, type NativeContext } from './route.ts';
@@ -29,6 +29,10 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
     }));
   route(app, context, 'GET', '/model-versions/:versionId', { tag, summary: 'Show a model version', params: VersionParams, answer: ModelVersionSchema },
     ({ actor, params }) => models.version(actor, params.versionId));
+  route(app, context, 'PATCH', '/model-versions/:versionId', {
+    tag, summary: 'Open a model version to everybody, or take it back', description: 'A public one can be read and taken into pipelines by every signed-in user; changing it stays with its workspace.',
+    params: VersionParams, body: ModelVersionChangeSchema, answer: ModelVersionSchema,
+  }, ({ actor, params, body }) => models.setVisibility(actor, params.versionId, body.visibility));
   route(app, context, 'DELETE', '/model-versions/:versionId', { tag, summary: 'Remove a model version', description: 'Not while a pipeline version has it as a step.', params: VersionParams },
     ({ actor, params }) => models.remove(actor, params.versionId));
   route(app, context, 'GET', '/model-versions/:versionId/upload-log', { tag, summary: 'What happened when the model was loaded for the first time', params: VersionParams, answer: UploadLogSchema },

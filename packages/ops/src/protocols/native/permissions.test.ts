@@ -32,6 +32,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   'POST /workspaces/:workspaceId/pipelines': { name: 'secret-line' },
   'POST /pipelines/:pipelineId/versions': { steps: [] },
   'PUT /model-versions/:versionId/config': { tensorFields: ['tensor'] },
+  'PATCH /model-versions/:versionId': { visibility: 'private' },
   'POST /users': { email: 'not an address', password: 'a password for tests' }, 'PUT /pipelines/:pipelineId/log-retention': {}, 'PATCH /users/:userId': { enabled: true }, 'POST /workspaces': { name: 'another' }, 'POST /tokens': { name: 'another' },
 };
 /** What is the owner's alone; nobody else's answer may have a word of it. */

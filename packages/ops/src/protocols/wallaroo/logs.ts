@@ -15,7 +15,8 @@ const Cursor = Type.Union([Type.Null(), Type.Record(Type.String(), Type.Integer(
 const defaultRows = 1_000;
 const mostRows = 1_000_000;
 
-interface Topic { pipelineId: number; failures: boolean }
+/** A pipeline's log, or that of a model over all pipelines; with `anomalies`, what failed a validation of it. */
+type Topic = { anomalies: boolean } & ({ pipelineId: number } | { model: string });
 
 const invalid = (field: string, value: string, rule: string): PotorooError =>
   new PotorooError('invalid_request', `${field} ${JSON.stringify(value.slice(0, 80))} is not right: use ${rule}.`, { fields: [{ field, message: rule }] });
@@ -56,29 +57,31 @@ function readQuery(url: string): Omit<LogQuery, 'pipelineId'> & { dataset: strin
 export function logRoutes(app: FastifyInstance, context: Context): void {
   const { domains: { logs } } = context;
 
-  /** `workspace-<id>-pipeline-<name>-inference`, with `-failures` for those that were refused. */
+  /** `workspace-<id>-pipeline-<name>-inference` and `model-<name>-inference`, with `-failures` for the rows of it that failed a validation. */
   const topicNamed = async (actor: Actor, topic: string): Promise<Topic> => {
     const missing = (why: string): PotorooError => new PotorooError('log_topic_not_found', `Log topic ${JSON.stringify(topic.slice(0, 100))} ${why}`);
-    if (/^model-.*-inference$/.test(topic)) throw missing('is that of a model; inferences are logged by pipeline: read the logs of the pipelines that run it.');
+    const [, model, failed] = /^model-(.+)-inference(-failures)?$/.exec(topic) ?? [];
+    if (model !== undefined) return { model, anomalies: failed !== undefined };
     const [, workspaceId, name, failures] = /^workspace-(\d{1,15})-pipeline-(.+)-inference(-failures)?$/.exec(topic) ?? [];
     if (workspaceId === undefined || name === undefined) throw missing('does not exist. Ask plateau/get_topic_name for the topic of a pipeline.');
     const { id } = await pipelineNamed(context, actor, Number(workspaceId), name);
-    return { pipelineId: id, failures: failures !== undefined };
+    return { pipelineId: id, anomalies: failures !== undefined };
   };
 
   app.get('/v1/logs/topic/:topic', { schema: { params: Params } }, async (request) => {
-    const { pipelineId, failures } = await topicNamed(actorOf(request), (request.params as { topic: string }).topic);
-    return { partitions: failures ? {} : await logs.partitions(actorOf(request), pipelineId) };
+    const actor = actorOf(request);
+    const topic = await topicNamed(actor, (request.params as { topic: string }).topic);
+    return { partitions: await ('model' in topic ? logs.modelPartitions(actor, { name: topic.model }) : logs.partitions(actor, topic.pipelineId)) };
   });
 
   app.post('/v1/logs/topic/:topic/records', { schema: { params: Params } }, async (request, reply) => {
-    const { pipelineId, failures } = await topicNamed(actorOf(request), (request.params as { topic: string }).topic);
+    const actor = actorOf(request);
+    const topic = await topicNamed(actor, (request.params as { topic: string }).topic);
     const cursor: unknown = request.body ?? {};
     if (!Value.Check(Cursor, cursor)) throw new PotorooError('invalid_request', 'The body has to be an object of row offsets by partition, as `next` of the page before; {} for the first page.');
-    const { dataset, exclude, separator, ...query } = readQuery(request.url);
-    // A refused inference is answered, not logged.
-    const page: LogPage = failures ? { batch: { rows: 0, columns: [] }, status: 'All', next: null }
-      : await logs.read(actorOf(request), { ...query, pipelineId, ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) });
+    const { dataset, exclude, separator, ...rest } = readQuery(request.url);
+    const query = { ...rest, anomalies: topic.anomalies, ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) };
+    const page: LogPage = await ('model' in topic ? logs.readModel(actor, { name: topic.model }, query) : logs.read(actor, { ...query, pipelineId: topic.pipelineId }));
     // An empty page has no columns: the client stumbles over some of them when they have no row.
     const batch = page.batch.rows === 0 ? { rows: 0, columns: [] } : select(page.batch, dataset, exclude);
     const metadata = { status: JSON.stringify({ status: page.status, next: page.next }) };

@@ -320,8 +320,12 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       expect({ status: answer.status, msg: answer.body['msg'] }).toEqual({ status: 400, msg: expect.stringMatching(message) as string });
     });
 
-    it.each(['nonsense', 'workspace-1-pipeline-', 'workspace-x-pipeline-y-inference', 'model-ccfraud-inference', '%00'])('of the topic %s are not there', async (topic) => {
+    it.each(['nonsense', 'workspace-1-pipeline-', 'workspace-x-pipeline-y-inference', '%00'])('of the topic %s are not there', async (topic) => {
       expect(await ana.post(`/v1/logs/topic/${topic}/records`, {})).toMatchObject({ status: 404, body: { type: 'log_topic_not_found' } });
+    });
+
+    it('of a model that is not there, or not to be seen, are not there', async () => {
+      for (const topic of ['model-no-such-model-inference', 'model-no-such-model-inference-failures']) expect(await ana.post(`/v1/logs/topic/${topic}/records`, {})).toMatchObject({ status: 404, body: { type: 'model_not_found' } });
     });
 
     it('of which there are none come as an Arrow file without columns that says it is all', async () => {

@@ -1,10 +1,11 @@
 import { PotorooError } from '@potoroo/contract';
-import { deploymentNode, modelConfigNode, modelTagNode, pipelineTagNode, tagNode, workspaceNode } from './nodes.ts';
+import { deploymentNode, modelConfigNode, modelTagNode, modelVersionNode, pipelineNode, pipelineTagNode, tagNode, workspaceNode } from './nodes.ts';
 import type { Session } from './session.ts';
 import { pinned, type Where } from './where.ts';
 
 interface InsertWorkspace { object: { name?: string | null; user_default_workspaces?: object | null } }
 interface Deploy { pk_columns: { id: number }; _set?: { deployed?: boolean | null } | null }
+interface Update { where: Where; _set?: { visibility?: string | null } | null }
 interface ReplaceModels { objects: { deployment_id?: number | null; model_config_id?: number | null }[] }
 
 const needed = (value: unknown, field: string): number => {
@@ -19,13 +20,29 @@ async function inOrder<T, R>(items: readonly T[], run: (item: T) => Promise<R>):
   return done;
 }
 
+function visibilityOf(set: Update['_set']): 'private' | 'public' {
+  const visibility = set?.visibility;
+  if (visibility === 'private' || visibility === 'public') return visibility;
+  throw new PotorooError('invalid_request', `_set.visibility is ${JSON.stringify(visibility)}: use "private" or "public".`, { fields: [{ field: '_set.visibility', message: 'private or public' }] });
+}
+
 const refuse = (what: string) => () => {
   throw new PotorooError('invalid_request', `${what} cannot be changed here yet.`);
 };
 
 export const mutations = {
-  update_model: refuse("A model version's visibility"),
-  update_pipeline: refuse("A pipeline's visibility"),
+  async update_model({ where, _set }: Update, s: Session) {
+    const changed = await s.domains.models.setVisibility(s.actor, needed(pinned(where, 'id'), 'where.id._eq'), visibilityOf(_set));
+    return { affected_rows: 1, returning: [modelVersionNode(changed)] };
+  },
+
+  /** What is in a pipeline, runs and is logged stays with the members of its workspace. */
+  async update_pipeline({ where, _set }: Update, s: Session) {
+    const pipeline = await s.pipeline(needed(pinned(where, 'id'), 'where.id._eq'));
+    if (visibilityOf(_set) === 'public') throw new PotorooError('invalid_request', `Pipeline ${pipeline.name} stays with its workspace: add users to workspace ${pipeline.workspaceId} instead.`, { fields: [{ field: '_set.visibility', message: 'private only' }] });
+    return { affected_rows: 1, returning: [pipelineNode(pipeline)] };
+  },
+
   update_assay_by_pk: refuse('Assays'),
 
   async insert_tag({ objects }: { objects: { tag?: string | null }[] }, s: Session) {

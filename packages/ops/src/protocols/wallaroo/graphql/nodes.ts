@@ -53,7 +53,18 @@ export const modelVersionNode = (v: ModelVersion): Node => ({
   owner_id: v.createdBy,
   model_tags: async (_: object, s: Session) => s.count((await s.tagsOfModel(v.id)).map((tag) => modelTagNode(tag, v.id))),
   conversion: (args: { path?: string | null }) => (args.path ? jsonPath(conversionOf(v), args.path) : conversionOf(v)),
-  model: async (_: object, s: Session) => modelNode(await s.model(v.modelId)),
+  // A public version is shown to those who do not see its workspace.
+  model: async (_: object, s: Session) => {
+    const model = await orNull(s.model(v.modelId));
+    return model === null ? elsewhereNode(v) : modelNode(model);
+  },
+});
+
+const elsewhereNode = (v: ModelVersion): Node => ({
+  id: v.modelId,
+  name: v.name,
+  models: [modelVersionNode(v)],
+  workspace: { id: v.workspaceId, name: `workspace ${v.workspaceId}`, archived: false, created_at: v.createdAt, users: [], models: [], pipelines: [] },
 });
 
 /** What carries a tag is looked up when it is asked for; the session remembers it. */
