@@ -15,6 +15,9 @@ const kept = fileURLToPath(new URL('../../.venv', import.meta.url));
 export const environmentsFolder = join(kept, 'environments');
 export const environments = new Environments({ root: environmentsFolder, cache: join(kept, 'cache') });
 
+/** Where models run: the suite of containers runs the same tests as the plain one. */
+export const isolation = process.env['POTOROO_TEST_ISOLATION'] === 'container' ? 'container' : 'process';
+
 /** One case as `making.py` writes it down. */
 export interface Case {
   name: string; framework: string; file: string; inputSchema: string | null; outputSchema: string | null; rows: string; expected: string;
@@ -47,7 +50,7 @@ export function optionsOf(found: Case, environment: Environment, more: Partial<P
     file: found.file, fileName: found.file.split('/').at(-1) ?? '', framework: found.framework, threads: 1,
     ...rest,
     python: {
-      environment: environment.hash, python: environment.python, ...python,
+      environment: environment.hash, python: environment.python, isolation, ...python,
       ...(found.inputSchema !== null && { inputSchema: found.inputSchema }), ...(found.outputSchema !== null && { outputSchema: found.outputSchema }),
       ...(found.options && { options: found.options }),
     },

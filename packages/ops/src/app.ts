@@ -111,7 +111,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       onLine: (name, line) => log.debug({ engine: name }, line),
     });
     const deployments = new DeploymentService({
-      db, access, pipelines, models, host, dataDir: settings.dataDir, clock, accessList, onError,
+      db, access, pipelines, models, host, isolation: settings.isolation, dataDir: settings.dataDir, clock, accessList, onError,
       blob: blobs.path,
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { Type, type Static, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { PotorooError, type ErrorField } from '@potoroo/contract';
+import { isolations, PotorooError, type ErrorField } from '@potoroo/contract';
 import { fromText } from './text.ts';
 
 /** One setting: its environment variable, and the schema whose description and default the documentation prints. */
@@ -22,6 +22,12 @@ export const SettingsSchema = Type.Object({
   maxInferenceBytes: setting('POTOROO_MAX_INFERENCE_BYTES', Type.Integer({ default: 268_435_456, minimum: 1, description: 'Largest inference request passed on to an engine, in bytes.' })),
   modelLoadTimeout: setting('POTOROO_MODEL_LOAD_TIMEOUT', Type.Integer({ default: 300, minimum: 1, maximum: 3600, description: 'Seconds that an uploaded model may take to load once before it counts as unusable.' })),
   python: setting('POTOROO_PYTHON', Type.Optional(Type.String({ minLength: 1, description: 'Python that runs models which need one, 3.9 to 3.12; without it the newest of these in `PATH`.' }))),
+  isolation: setting('POTOROO_ISOLATION', Type.Union(isolations.map((i) => Type.Literal(i)), { default: 'process', description: 'Where models with a process of their own run when their deployment does not say: `process`, a child process of the engine, or `container`.' })),
+  containers: setting('POTOROO_CONTAINERS', Type.Union(['auto', 'podman', 'docker', 'off'].map((tool) => Type.Literal(tool)), { default: 'auto', description: 'Tool that runs containers: `podman`, `docker`, the first of these that works (`auto`), or none (`off`).' })),
+  containerArgs: setting('POTOROO_CONTAINER_ARGS', Type.Optional(Type.String({ description: 'Arguments for that tool beside our own, and behind ` -- ` those of its `run`; an option given here replaces ours.' }))),
+  runtimeImage: setting('POTOROO_RUNTIME_IMAGE', Type.String({ default: 'potoroo-runtime', minLength: 1, description: 'Image that Python models run in when they run in a container; built from `deploy/runtime`.' })),
+  registryAuth: setting('POTOROO_REGISTRY_AUTH', Type.Optional(Type.String({ minLength: 1, description: 'File with the credentials for image registries, as `podman login --authfile` writes it; what is given with an image goes before.' }))),
+  insecureRegistries: setting('POTOROO_INSECURE_REGISTRIES', Type.Optional(Type.String({ description: 'Image registries that are spoken to without TLS, as `host:port`, with commas between.' }))),
   modelLoads: setting('POTOROO_MODEL_LOADS', Type.Integer({ default: 2, minimum: 1, maximum: 64, description: 'Uploaded models that are test-loaded at the same time.' })),
   accessTokenLifetime: setting('POTOROO_ACCESS_TOKEN_LIFETIME', Type.Integer({ default: 900, minimum: 30, maximum: 86_400, description: 'Seconds that an access token is valid; clients renew it on their own.' })),
   refreshTokenLifetime: setting('POTOROO_REFRESH_TOKEN_LIFETIME', Type.Integer({ default: 604_800, minimum: 60, maximum: 31_536_000, description: 'Seconds after which an unused sign-in ends.' })),

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readlinkSync, statSync } from 'node:fs';
+import { existsSync, readlinkSync, statSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { availableParallelism, constants } from 'node:os';
@@ -31,22 +31,25 @@ let swept: Promise<unknown> | undefined;
 /**
  * Starts it in a container of its own: nothing of this machine but what it reads and its folder, a root that it cannot write, no
  * rights, no network unless it is asked for.
- * @throws PotorooError `container_unavailable`, `invalid_request`
+ * @throws PotorooError `container_unavailable`, `environment_failed`, `invalid_request`
  */
 export async function launchContainer(start: ContainerStart): Promise<Launched> {
   const tool = await containerTool();
   void (swept ??= sweepContainers(tool));
   const program = join(pythonRoot, 'potoroo_runtime', 'contained.py');
   const reads = [...new Set([...start.reads, ...interpreterFolders(start.interpreter), program])];
+  const missing = [start.interpreter.startsWith('/') ? start.interpreter : program, ...reads].find((path) => !existsSync(path));
+  if (missing !== undefined) throw new PotorooError('environment_failed', `${missing} is to be given to the model's container and does not exist. Upload the model again.`);
   const { name, args } = identity();
   const leashPath = join(start.folder, 'leash');
   const envFile = join(dirname(start.folder), 'env');
   await writeFile(envFile, envLines(start.env), { mode: 0o600 });
-  const roots = await openRoot(reads, dirname(start.folder));
+  const mounted = mounts(reads, [...await openRoot(reads, dirname(start.folder)), [start.folder, start.folder]]);
   let leash: Socket | undefined;
   let held = '';
   const server = createServer((connection) => {
     leash = connection;
+    server.close(); // what is in the container later has no business here
     connection.on('error', () => {}).on('data', (data) => { held += data.toString(); });
     if (killed) connection.destroy();
   });
@@ -57,8 +60,7 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
     ...tool.command.slice(1), 'run', '--rm', '--pull', 'never', '--log-driver', 'none', ...args,
     ...defaultsBeside(tool.runArgs, [...confinement(tool, start), ...limitArgs(tool, start.limits)]),
     '--env-file', envFile, '--workdir', start.work,
-    ...mounts(reads, [...roots, [start.folder, start.folder]]),
-    ...tool.runArgs, '--entrypoint', start.interpreter, start.image,
+    ...mounted, ...tool.runArgs, '--entrypoint', start.interpreter, start.image,
     '-I', '-S', program, '--leash', leashPath, ...forward, '--', ...start.command,
   ], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
 

@@ -1,4 +1,4 @@
-import { DeploymentConfigSchema, PotorooError, type DeploymentConfig, type PythonModel } from '@potoroo/contract';
+import { DeploymentConfigSchema, isolations, PotorooError, type DeploymentConfig, type Isolation, type PythonModel } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { EngineLimits } from '../../hosts/host.ts';
 
@@ -20,7 +20,7 @@ export function readConfig(config: unknown): Wish {
   const { limits = {}, requests = {} } = engine.resources ?? {};
   const cpu = cpus('engine.cpu', engine.cpu) ?? cpus('engine.resources.limits.cpu', limits.cpu) ?? cpus('engine.resources.requests.cpu', requests.cpu);
   const memory = bytes('engine.resources.limits.memory', limits.memory) ?? bytes('engine.resources.requests.memory', requests.memory);
-  const gpus = [engine.gpu, ...gpuResources.map((name) => limits[name])].reduce<number>((most, value) => Math.max(most, whole('engine.gpu', value)), 0);
+  const gpus = Math.max(whole('engine.gpu', engine.gpu), gpusOf('engine.gpu', limits));
   return {
     replicas: replicas(engine),
     limits: { cpus: cpu ?? defaults.cpus, memory: memory ?? parseMemory(defaults.memory) ?? 0, gpus },
@@ -28,21 +28,47 @@ export function readConfig(config: unknown): Wish {
   };
 }
 
-/** What `sidekick_cpus`, `sidekick_memory` and `sidekick_env` say of one model, `key` being `<model name>-<model version id>`. @throws invalid_request */
-export function readSidekick(config: DeploymentConfig, key: string): Pick<PythonModel, 'cpus' | 'memoryBytes' | 'env'> {
-  const image = config.engineAux?.images?.[key] as { resources?: Record<'limits' | 'requests', Record<string, string | number> | undefined>; env?: unknown } | undefined;
-  if (image === undefined) return {};
+/** How one model runs beside its engine, and on which architecture where the config says one. */
+export type Sidekick = Pick<PythonModel, 'cpus' | 'memoryBytes' | 'env' | 'gpus' | 'isolation' | 'network'>;
+
+/**
+ * What `sidekick_cpus`, `sidekick_memory`, `sidekick_gpus`, `sidekick_env` and `sidekick_arch` say of one model, `key` being
+ * `<model name>-<model version id>`, and where it is to run: `isolation` and `network` of its entry, else of `engineAux`, else `otherwise`.
+ * @throws invalid_request
+ */
+export function readSidekick(config: DeploymentConfig, key: string, otherwise: Isolation = 'process'): { sidekick: Sidekick; arch: string | undefined } {
+  const all = (config.engineAux ?? {}) as Placement;
+  const image = (config.engineAux?.images?.[key] ?? {}) as Placement & { resources?: Record<'limits' | 'requests', Record<string, string | number> | undefined>; env?: unknown; arch?: string };
   const { limits = {}, requests = {} } = image.resources ?? { limits: {}, requests: {} };
   const field = `engineAux.images.${key}`;
   const cpu = cpus(`${field}.resources.limits.cpu`, limits['cpu']) ?? cpus(`${field}.resources.requests.cpu`, requests['cpu']);
   const memory = bytes(`${field}.resources.limits.memory`, limits['memory']) ?? bytes(`${field}.resources.requests.memory`, requests['memory']);
+  const gpus = gpusOf(`${field}.resources.limits`, limits);
   const env = (Array.isArray(image.env) ? image.env : []) as { name?: unknown; value?: unknown }[];
   const wrong = env.find((e) => typeof e?.name !== 'string' || typeof e.value !== 'string' || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(e.name));
   if (wrong !== undefined) throw bad(`${field}.env`, wrong, 'entries with a name and a value, both texts');
+  const isolation = isolationOf(`${field}.isolation`, image.isolation) ?? isolationOf('engineAux.isolation', all.isolation) ?? otherwise;
+  const network = flag(`${field}.network`, image.network) ?? flag('engineAux.network', all.network) ?? false;
   return {
-    ...(cpu !== undefined && { cpus: cpu }), ...(memory !== undefined && { memoryBytes: memory }),
-    ...(env.length > 0 && { env: Object.fromEntries(env.map((e) => [e.name, e.value])) as Record<string, string> }),
+    arch: image.arch,
+    sidekick: {
+      ...(cpu !== undefined && { cpus: cpu }), ...(memory !== undefined && { memoryBytes: memory }), ...(gpus > 0 && { gpus }),
+      ...(env.length > 0 && { env: Object.fromEntries(env.map((e) => [e.name, e.value])) as Record<string, string> }),
+      ...(isolation === 'container' && { isolation }), ...(network && { network }),
+    },
   };
+}
+
+interface Placement { isolation?: unknown; network?: unknown }
+
+function isolationOf(field: string, value: unknown): Isolation | undefined {
+  if (value !== undefined && !isolations.includes(value as Isolation)) throw bad(field, value, `one of ${isolations.join(', ')}`);
+  return value as Isolation | undefined;
+}
+
+function flag(field: string, value: unknown): boolean | undefined {
+  if (value !== undefined && typeof value !== 'boolean') throw bad(field, value, 'true or false');
+  return value;
 }
 
 /** A fixed count, or the least that an autoscaled deployment starts with: one, within its bounds. */
@@ -72,6 +98,8 @@ function whole(field: string, value: string | number | undefined): number {
   if (!Number.isInteger(count) || count < 0 || count > 64) throw bad(field, value, 'a whole number from 0 to 64: GPUs are not shared');
   return count;
 }
+
+const gpusOf = (field: string, limits: Readonly<Record<string, string | number>>): number => Math.max(...gpuResources.map((name) => whole(field, limits[name])));
 
 const powers = ['', 'K', 'M', 'G', 'T', 'P'];
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig } from '@potoroo/contract';
+import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Isolation } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Host } from '../../hosts/host.ts';
 import type { Database } from '../../storage/database.ts';
@@ -37,6 +37,8 @@ export interface DeploymentParts {
   readonly adopt: Adopt;
   /** What went wrong in the background and is tried again; for ops' own log. */
   readonly onError: (error: unknown, context: Record<string, unknown>) => void;
+  /** Where models with a process of their own run when their deployment does not say; in child processes when not given. */
+  readonly isolation?: Isolation;
   readonly bounds?: Partial<Bounds>;
   /** How long and how much is kept of what models write. */
   readonly sidekicks?: SidekickBounds;
@@ -222,13 +224,13 @@ export class DeploymentService implements Deployments {
   async #spec(actor: Actor, pipeline: Pipeline, version: PipelineVersion, config: DeploymentConfig): Promise<DeploymentSpec> {
     const { replicas, limits, arch } = readConfig(config);
     const refs = modelsOf(version.steps);
-    const found = new Map<string, { version: ModelVersion; model: BundleModel }>();
+    const found = new Map<string, Found>();
     for (const ref of refs) {
       if (!found.has(ref.version)) found.set(ref.version, await this.#model(actor, ref, config));
     }
     const models = [...found.values()];
     checkChain(version.steps, (ref) => {
-      const { version: { name, inputs, outputs }, model: { config, python } } = found.get(ref.version) as { version: ModelVersion; model: BundleModel };
+      const { version: { name, inputs, outputs }, model: { config, python } } = found.get(ref.version) as Found;
       return linkOf(name, { inputs, outputs }, config, python !== undefined);
     });
     const bundle = {
@@ -237,23 +239,26 @@ export class DeploymentService implements Deployments {
       steps: version.steps,
       models: models.map(({ model }) => model),
     };
-    const revision = createHash('sha256').update(JSON.stringify([bundle, limits])).digest('hex').slice(0, 16);
-    return { revision, replicas, bundle, limits, archs: arch === undefined ? [...new Set(models.map((m) => m.version.arch))] : [arch] };
+    const all = { ...limits, gpus: models.reduce((sum, { model: { python } }) => sum + (python?.gpus ?? 0), limits.gpus) };
+    const archs = [...(arch === undefined ? models.map((m) => m.version.arch) : [arch]), ...models.flatMap((m) => m.arch ?? [])];
+    const revision = createHash('sha256').update(JSON.stringify([bundle, all])).digest('hex').slice(0, 16);
+    return { revision, replicas, bundle, limits: all, archs: [...new Set(archs)] };
   }
 
-  async #model(actor: Actor, ref: { name: string; version: string }, deployment: DeploymentConfig): Promise<{ version: ModelVersion; model: BundleModel }> {
+  async #model(actor: Actor, ref: { name: string; version: string }, deployment: DeploymentConfig): Promise<Found> {
     const version = await this.#parts.models.versionByName(actor, ref.name, ref.version);
     if (version.status !== 'ready') {
       throw new PotorooError('model_not_ready', `Model ${version.name} (${version.version}) is ${version.status}${version.reason === null ? '' : `: ${version.reason.message}`}${version.status === 'error' ? ' Use another version.' : ' Deploy once it is ready.'}`);
     }
-    const { tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema, id: configId } = await this.#parts.models.config(actor, version.id);
+    const { tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema, concurrency, id: configId } = await this.#parts.models.config(actor, version.id);
     const { id, name, fileName, environment } = version;
     const sha256 = version.convertedSha256 ?? version.sha256;
     const framework = version.convertedSha256 === null ? version.framework : 'onnx';
-    const python = environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...readSidekick(deployment, `${name}-${id}`) };
+    const { sidekick, arch } = readSidekick(deployment, `${name}-${id}`, this.#parts.isolation);
+    const python = environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...(concurrency !== undefined && { concurrency }), ...sidekick };
     // Undefined properties vanish in JSON, so that the same config gives the same revision.
     const config = JSON.parse(JSON.stringify({ tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema })) as BundleModel['config'];
-    return { version, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config, ...(python && { python }) } };
+    return { version, arch, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config, ...(python && { python }) } };
   }
 
   /** Id of the deployment; null when it was changed by somebody else in between. */
@@ -302,6 +307,9 @@ export class DeploymentService implements Deployments {
 function comparable(status: DeploymentStatus): string {
   return JSON.stringify({ ...status, engines: status.engines.map((e) => ({ ...e, sidekicks: e.sidekicks.map(({ memoryBytes: _, cpuSeconds: __, log: ___, ...rest }) => rest) })) });
 }
+
+/** A model of the pipeline as its engines are to run it; `arch` is what the deployment says of its sidekick. */
+interface Found { readonly version: ModelVersion; readonly model: BundleModel; readonly arch: string | undefined }
 
 function same(row: DeploymentRow, version: PipelineVersion, config: DeploymentConfig, spec: DeploymentSpec): boolean {
   return row.pipelineVersionId === version.id && row.spec.revision === spec.revision && row.spec.replicas === spec.replicas

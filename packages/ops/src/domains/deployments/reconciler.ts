@@ -4,6 +4,7 @@ import type { Host } from '../../hosts/host.ts';
 import type { DeploymentStatus } from '../domains.ts';
 import type { Bundles } from './bundle.ts';
 import type { DeploymentRow, DeploymentSpec, DeploymentStore } from './deployments.store.ts';
+import { sidekickLimits } from './sidekick-limits.ts';
 import { newMemory, plan, type Action, type Bounds, type Memory } from './plan.ts';
 import type { Spools } from './spools.ts';
 import { statusOf } from './status.ts';
@@ -65,7 +66,7 @@ export class Reconciler {
   status(row: DeploymentRow): DeploymentStatus {
     const { host } = this.#parts;
     const memory = this.#memory.generation === row.generation ? this.#memory : { ...this.#memory, failed: null };
-    return statusOf({ row, engines: host.engines(this.#id), memory, trouble: this.#trouble, limits: host.describeLimits(row.spec.limits), address: host.address });
+    return statusOf({ row, engines: host.engines(this.#id), memory, trouble: this.#trouble, limits: [...host.describeLimits(row.spec.limits), ...sidekickLimits(row.spec.bundle)], address: host.address });
   }
 
   kick(): void {

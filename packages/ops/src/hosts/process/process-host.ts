@@ -34,7 +34,11 @@ export interface ProcessHostOptions {
 
 const watchMs = 1_000;
 /** What an engine gets of ops' environment; none of its secrets is in it. */
-const passed = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CERTS'];
+const passed = [
+  'PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CERTS',
+  // For the models that it runs in containers.
+  'POTOROO_CONTAINERS', 'POTOROO_CONTAINER_ARGS', 'POTOROO_RUNTIME_IMAGE', 'XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS', 'DOCKER_HOST', 'CONTAINER_HOST',
+];
 
 interface Entrance { entry: Entry; port: Promise<number> }
 
