@@ -19,11 +19,13 @@ import { Environments } from './domains/environments/environments.service.ts';
 import { inspectInChild } from './domains/models/inspection.ts';
 import { ModelService } from './domains/models/models.service.ts';
 import { PipelineService } from './domains/pipelines/pipelines.service.ts';
+import { RegistryService } from './domains/registries/registries.service.ts';
 import { TagService } from './domains/tags/tags.service.ts';
 import { UserService } from './domains/users/users.service.ts';
 import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
 import { openProcessHost } from './hosts/process/process-host.ts';
 import { createLog, type Logger } from './log.ts';
+import { Outgoing } from './outgoing/outgoing.ts';
 import { authenticate } from './protocols/authenticate.ts';
 import { healthRoutes } from './protocols/health.ts';
 import { InferenceProxy } from './protocols/inference-proxy.ts';
@@ -89,14 +91,20 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python });
     opened.push(() => environments.close());
+    // Opened before the models, so that it closes after them: they fetch by it.
+    const outgoing = new Outgoing(settings.allowedPrivateHosts ?? '');
+    opened.push(() => outgoing.close());
     const models = new ModelService(db, blobs, access, {
       environments, loadTimeoutMs: settings.modelLoadTimeout * 1000,
       inspect: inspectInChild(engine.inspect, settings.modelLoadTimeout * 1000), loadsAtOnce: settings.modelLoads, maxBytes: settings.maxUploadBytes, clock, log,
+      open: (version, say, signal) => registries.open(version, say, signal),
     });
     opened.push(() => models.close());
     const pipelines = new PipelineService(db, access, models, clock);
     const tags = new TagService(db, access, models, pipelines, clock);
-    const connections = new ConnectionService(db, access, openSecrets(settings.dataDir, settings.secretKey), clock);
+    const secrets = openSecrets(settings.dataDir, settings.secretKey);
+    const connections = new ConnectionService(db, access, secrets, clock);
+    const registries: RegistryService = new RegistryService({ db, access, secrets, outgoing, clock, workspaces, models, bounds: { maxBytes: settings.maxUploadBytes } });
     const logs = await openLogs({ db, access, pipelines, folder: join(settings.dataDir, 'logs'), clock, retention: { days: settings.logRetentionDays, bytes: settings.logRetentionBytes }, onError });
     opened.push(() => logs.close());
     // An issuer that does not answer keeps nobody else out.
@@ -117,7 +125,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
     const audit = new AuditService(db, access, clock);
-    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
+    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
 
     const stopping = new AbortController();
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });

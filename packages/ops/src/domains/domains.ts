@@ -286,6 +286,37 @@ export interface Connections {
   remove(actor: Actor, key: ConnectionKey): Promise<void>;
 }
 
+/** A server that keeps models, such as MLflow's. Its token is never given out. `workspaces` are those that the actor may see. */
+export interface Registry { id: string; name: string; url: string; hasToken: boolean; createdAt: Date; updatedAt: Date; createdBy: string; workspaces: { id: number; name: string }[] }
+export interface RegisteredModelVersion {
+  name: string; version: string; description: string | null; runId: string | null; runLink: string | null;
+  source: string; status: string; stage: string; userId: string | null; createdAt: Date; updatedAt: Date;
+}
+export interface RegisteredModel { name: string; description: string | null; userId: string | null; createdAt: Date; updatedAt: Date; latestVersions: RegisteredModelVersion[] }
+/** `path` is from the model's folder on; `address` is what to upload it by. */
+export interface RegistryArtifact { path: string; address: string; directory: boolean; size: number | null; modifiedAt: Date | null }
+/** `path`: the address of an artifact, or `models:/<model>/<version>` for the whole folder of a version. */
+export type RegistryUpload = Omit<UploadInput, 'fileName' | 'content' | 'patienceMs'> & { path: string };
+/** Every method that asks the registry throws registry_unreachable, registry_refused, registry_invalid or address_refused when it cannot. */
+export interface Registries {
+  /** Also puts it into the workspace: the actor's own one when none is given. @throws invalid_name, invalid_request */
+  create(actor: Actor, input: { name: string; url: string; token?: string; workspaceId?: number }): Promise<Registry>;
+  get(actor: Actor, id: string): Promise<Registry>;
+  list(actor: Actor, query?: PageQuery & { workspaceId?: number; name?: string }): Promise<Page<Registry>>;
+  addToWorkspace(actor: Actor, id: string, workspaceId: number): Promise<Registry>;
+  removeFromWorkspace(actor: Actor, id: string, workspaceId: number): Promise<void>;
+  /** @throws in_use while it is in a workspace */
+  remove(actor: Actor, id: string): Promise<void>;
+  /** In the registry's order. */
+  models(actor: Actor, id: string, query?: PageQuery): Promise<Page<RegisteredModel>>;
+  /** In the registry's order. */
+  versions(actor: Actor, id: string, model: string, query?: PageQuery): Promise<Page<RegisteredModelVersion>>;
+  /** Files and folders of a version, folders before what is in them. @throws artifact_not_found */
+  artifacts(actor: Actor, id: string, model: string, version: string): Promise<RegistryArtifact[]>;
+  /** Resolves when it is known that the file is wanted; the version is `uploading` until the file is here. A folder becomes a zip. */
+  upload(actor: Actor, id: string, input: RegistryUpload): Promise<ModelVersion>;
+}
+
 export interface AuditRecord {
   id: number; time: Date; userId: string; email: string;
   /** `<domain>.<what was done>`, such as `pipelines.addVersion`. */ action: string;
@@ -300,7 +331,7 @@ export interface Audit {
 }
 
 export interface Domains {
-  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections;
+  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections; registries: Registries;
   devices: DeviceSignIns; personalTokens: PersonalTokens; audit: Audit;
   /** Access list for the engines of a workspace. */
   accessList(workspaceId: number): Promise<AccessList>;

@@ -1,5 +1,5 @@
 import { isPotorooError } from '@potoroo/contract';
-import type { Actor, Connections, Deployments, Domains, Logs, Models, PersonalTokens, Pipelines, Tags, Users, Workspaces } from '../domains.ts';
+import type { Actor, Connections, Deployments, Domains, Logs, Models, PersonalTokens, Pipelines, Registries, Tags, Users, Workspaces } from '../domains.ts';
 import type { AuditService } from './audit.service.ts';
 
 /** What a change is to be remembered by. Ids alone, so that no password, detail or token can get into a record. */
@@ -54,11 +54,18 @@ const connections: Rules<Connections> = {
   removeFromWorkspace: ([key, workspaceId]) => ({ kind: 'connection', objectId: keyOf(key), workspaceId }),
   remove: ([key]) => ({ kind: 'connection', objectId: keyOf(key) }),
 };
+const registries: Rules<Registries> = {
+  create: ([input], registry) => ({ kind: 'registry', objectId: registry?.id, workspaceId: input.workspaceId }),
+  addToWorkspace: ([id, workspaceId]) => ({ kind: 'registry', objectId: id, workspaceId }),
+  removeFromWorkspace: ([id, workspaceId]) => ({ kind: 'registry', objectId: id, workspaceId }),
+  remove: ([id]) => ({ kind: 'registry', objectId: id }),
+  upload: ([, input], version) => ({ kind: 'model version', objectId: version?.id, workspaceId: input.workspaceId }),
+};
 const personalTokens: Rules<PersonalTokens> = {
   create: (_, token) => ({ kind: 'personal token', objectId: token?.id }),
   revoke: ([id]) => ({ kind: 'personal token', objectId: id }),
 };
-const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, personalTokens };
+const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, registries, personalTokens };
 
 /** Kinds whose workspace is looked up when the rule cannot tell it. */
 type WorkspaceOf = (actor: Actor, change: Change) => Promise<number | undefined>;
