@@ -141,7 +141,7 @@ describe('saved credentials', () => {
 describe('completion', () => {
   it.each<[string, string[], string[]]>([
     ['commands', ['pi'], ['pipeline']],
-    ['subcommands', ['pipeline', 'de'], ['deploy']],
+    ['subcommands', ['pipeline', 'dep'], ['deploy']],
     ['options of a command', ['pipeline', 'deploy', 'p', '--rep'], ['--replicas']],
     ['common options', ['model', 'list', '--js'], ['--json']],
     ['choices of an option', ['model', 'upload', 'm', 'f', '--arch', 'p'], ['power10']],
@@ -168,7 +168,7 @@ describe('completion', () => {
     const bin = join(folder, 'bin');
     mkdirSync(bin, { recursive: true });
     writeFileSync(join(bin, 'potoroo'), `#!/bin/sh\nexec "${process.execPath}" "${launcher}" "$@"\n`, { mode: 0o755 });
-    const child = spawn('bash', ['-c', `${completionScript('bash')}\nCOMP_WORDS=(potoroo pipeline de) COMP_CWORD=2\n_potoroo\nprintf '%s\\n' "\${COMPREPLY[@]}"`], { env: { PATH: `${bin}:${process.env['PATH']}` } });
+    const child = spawn('bash', ['-c', `${completionScript('bash')}\nCOMP_WORDS=(potoroo pipeline dep) COMP_CWORD=2\n_potoroo\nprintf '%s\\n' "\${COMPREPLY[@]}"`], { env: { PATH: `${bin}:${process.env['PATH']}` } });
     expect(await text(child.stdout)).toBe('deploy\n');
   });
 });

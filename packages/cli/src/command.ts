@@ -30,6 +30,15 @@ export function positiveNumber(text: string): number {
   throw new InvalidArgumentError('Give a number above 0.');
 }
 
+/** `1000`, `100MB`, `2GiB`, in bytes. */
+export function size(text: string): number {
+  const [, number, unit = 'B'] = /^(\d+(?:\.\d+)?)\s*([kmgt]?i?b)?$/i.exec(text) ?? [];
+  const power = ' kmgt'.indexOf(unit.length > 1 ? unit.charAt(0).toLowerCase() : ' ');
+  const bytes = Math.round(Number(number) * (unit.toLowerCase().includes('i') ? 1024 : 1000) ** power);
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new InvalidArgumentError('Give a size such as 100MB or 2GiB.');
+}
+
 /** `90`, `90s`, `5m` or `2h`, in milliseconds. */
 export function duration(text: string): number {
   const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);

@@ -1,4 +1,4 @@
-import { PotorooError, type Model, type ModelVersion, type Pipeline } from '@potoroo/sdk';
+import { PotorooError, type ApiPipelineVersion, type Model, type ModelVersion, type Pipeline } from '@potoroo/sdk';
 import type { Context } from './context.ts';
 
 /** The model of that name in the current workspace. */
@@ -24,4 +24,11 @@ export async function findPipeline(context: Context, name: string): Promise<Pipe
   const workspace = await context.workspace();
   for await (const pipeline of workspace.pipelines({ name, signal: context.signal })) if (pipeline.name === name) return pipeline;
   throw new PotorooError('pipeline_not_found', `There is no pipeline ${JSON.stringify(name)} in workspace ${JSON.stringify(workspace.name)}.`);
+}
+
+/** By the start of its UUID. */
+export function findPipelineVersion(pipeline: Pipeline, wanted: string): ApiPipelineVersion {
+  const found = pipeline.versions.filter(({ version }) => version.startsWith(wanted));
+  if (found.length === 1 && found[0] !== undefined && wanted !== '') return found[0];
+  throw new PotorooError('pipeline_not_found', `Pipeline ${pipeline.name} has ${found.length === 0 ? 'no version' : 'more than one version'} that starts with ${JSON.stringify(wanted)}.`);
 }

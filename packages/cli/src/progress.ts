@@ -11,7 +11,7 @@ export interface Progress {
 }
 
 /** A bar on a terminal, a line now and then elsewhere, nothing with `--json`. */
-export function progress(output: Output, title: string, unit: 'bytes' | 'replicas', clock: () => number = Date.now): Progress {
+export function progress(output: Output, title: string, unit: 'bytes' | 'replicas' | 'records', clock: () => number = Date.now): Progress {
   if (output.json) return { update: () => undefined, note: () => undefined, end: () => undefined };
   const amount = (n: number): string => (unit === 'bytes' ? bytesText(n) : String(n));
   let last = Number.NEGATIVE_INFINITY;
@@ -29,7 +29,7 @@ export function progress(output: Output, title: string, unit: 'bytes' | 'replica
       if (!finished && now - last < (output.interactive ? every.bar : every.line)) return;
       last = now;
       const share = total === null || total === 0 ? null : Math.min(1, done / total);
-      const figures = total === null ? amount(done) : `${amount(done)} of ${amount(total)}`;
+      const figures = total === null ? `${amount(done)}${unit === 'records' ? ' records' : ''}` : `${amount(done)} of ${amount(total)}`;
       say(output.interactive && share !== null ? `${title}  ${bar(share)} ${figures}` : `${title}: ${figures}`);
     },
     note: (text) => say(`${title}: ${text}`),

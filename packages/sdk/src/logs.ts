@@ -30,7 +30,12 @@ export interface LogPage<T> {
   readonly cursor: string | null;
 }
 
+/** NDJSON in UTF-8: a line for each of so many records. */
+export interface LogLines { readonly bytes: Uint8Array; readonly records: number }
+
 const pageSize = 1000;
+/** For what takes pages as they are. */
+const exportSize = 20_000;
 
 /**
  * Log records, fetched as they are read.
@@ -57,10 +62,15 @@ export class Logs implements AsyncIterable<LogRecord> {
 
   /** One page as an Arrow table; all its records have one schema. */
   async tablePage(cursor?: string, size = this.#size(pageSize)): Promise<LogPage<Table>> {
-    const response = await this.#transport.request(this.#path, { ...this.#call(cursor, size), headers: { accept: arrowFile } });
+    const { bytes, ...page } = await this.#raw(cursor, size, arrowFile);
+    return { ...page, content: tableFromIPC(bytes) };
+  }
+
+  async #raw(cursor: string | undefined, size: number, accept: string): Promise<{ bytes: Uint8Array; status: ApiLogPage['status']; cursor: string | null }> {
+    const response = await this.#transport.request(this.#path, { ...this.#call(cursor, size), headers: { accept } });
     const status = logStatuses.find((known) => known === response.headers.get('potoroo-log-status'));
     if (status === undefined) throw new PotorooError('unreachable', 'The log page has no potoroo-log-status header; is a proxy dropping headers?');
-    return { content: tableFromIPC(new Uint8Array(await response.arrayBuffer())), status, cursor: response.headers.get('potoroo-log-cursor') };
+    return { bytes: new Uint8Array(await response.arrayBuffer()), status, cursor: response.headers.get('potoroo-log-cursor') };
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<LogRecord> {
@@ -72,6 +82,23 @@ export class Logs implements AsyncIterable<LogRecord> {
     return this.#walk((cursor, size) => this.tablePage(cursor, size), (content) => content.numRows);
   }
 
+  /** Pages as they go into a file, each with where the next one begins, so that an export can go on after a break: `from` is the cursor of the last one that arrived. */
+  exportTables(from?: string): AsyncIterable<LogPage<Table>> {
+    return this.#pages((cursor, size) => this.tablePage(cursor, size), (content) => content.numRows, exportSize, from);
+  }
+
+  /** The same as NDJSON: a line for each record. */
+  exportLines(from?: string): AsyncIterable<LogPage<LogLines>> {
+    return this.#pages((cursor, size) => this.#linesPage(cursor, size), (content) => content.records, exportSize, from);
+  }
+
+  async #linesPage(cursor: string | undefined, size: number): Promise<LogPage<LogLines>> {
+    const { bytes, ...page } = await this.#raw(cursor, size, 'application/x-ndjson');
+    let records = 0;
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) records += 1;
+    return { ...page, content: { bytes, records } };
+  }
+
   async toArray(): Promise<LogRecord[]> {
     const records: LogRecord[] = [];
     for await (const record of this) records.push(record);
@@ -79,11 +106,15 @@ export class Logs implements AsyncIterable<LogRecord> {
   }
 
   async *#walk<T>(fetch: (cursor: string | undefined, size: number) => Promise<LogPage<T>>, rows: (content: T) => number): AsyncGenerator<T> {
+    for await (const { content } of this.#pages(fetch, rows, pageSize)) yield content;
+  }
+
+  async *#pages<T>(fetch: (cursor: string | undefined, size: number) => Promise<LogPage<T>>, rows: (content: T) => number, most: number, from?: string): AsyncGenerator<LogPage<T>> {
     let left = this.#options.limit ?? Number.POSITIVE_INFINITY;
-    let cursor: string | undefined;
+    let cursor = from;
     while (left > 0) {
-      const page = await fetch(cursor, this.#size(left));
-      if (rows(page.content) > 0) yield page.content;
+      const page = await fetch(cursor, Math.max(1, Math.min(most, left)));
+      if (rows(page.content) > 0) yield page;
       left -= rows(page.content);
       if (page.cursor === null) return;
       cursor = page.cursor;

@@ -1,18 +1,14 @@
-import { apiPrefix, PotorooError, type ApiDeployment, type ApiPipeline, type ApiPipelineVersion, type DeploymentConfig, type Step, type ApiLogRetention, type ApiSetLogRetention } from '@potoroo/contract';
+import { apiPrefix, PotorooError, type ApiDeployment, type ApiPipeline, type ApiPipelineVersion, type DeploymentConfig, type Step, type ApiLogRetention, type ApiSetLogRetention, type ValidationSpec } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
 import { Deployment } from './deployments.ts';
 import { inferAt, type Infer } from './inference.ts';
 import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
+import { modelStep, validations, type StepModel } from './steps.ts';
+import type { TagName } from './tags.ts';
 import type { CallOptions } from './transport.ts';
 
 const base = `${apiPrefix}/pipelines`;
-
-/** A model version that a step can run. */
-export interface StepModel {
-  readonly name: string;
-  readonly version: string;
-}
 
 export interface DeployOptions extends CallOptions {
   readonly config?: DeploymentConfig;
@@ -55,7 +51,7 @@ export class Pipeline {
     return this;
   }
 
-  /** Any kind of step: a split, a shadow deploy, validations. */
+  /** Any kind of step: `randomSplit(…)`, `keySplit(…)`, `shadow(…)`, `validations(…)`. */
   addStep(step: Step): this {
     this.#steps.push(step);
     return this;
@@ -64,6 +60,11 @@ export class Pipeline {
   replaceStep(index: number, step: Step): this {
     this.#steps[this.#index(index)] = step;
     return this;
+  }
+
+  /** @example pipeline.addValidations(col('out.price').gt(500_000).as('too_high')) */
+  addValidations(...list: readonly ValidationSpec[]): this {
+    return this.addStep(validations(...list));
   }
 
   removeStep(index: number): this {
@@ -117,6 +118,11 @@ export class Pipeline {
     return new Logs(this.#calls.transport, `${base}/${this.id}/logs`, options);
   }
 
+  /** First and next row offset of what each engine or edge wrote into its log. */
+  async logPartitions(options: CallOptions = {}): Promise<Record<string, { start: number; end: number }>> {
+    return await this.#calls.transport.json<Record<string, { start: number; end: number }>>(`${base}/${this.id}/logs/partitions`, options);
+  }
+
   /** How long and how much of its log is kept: null is as the server is set, 0 for ever. */
   async logRetention(options: CallOptions = {}): Promise<ApiLogRetention> {
     return await this.#calls.transport.json<ApiLogRetention>(`${base}/${this.id}/log-retention`, options);
@@ -125,6 +131,11 @@ export class Pipeline {
   /** What is over it is removed within the hour. @throws PotorooError invalid_request */
   async setLogRetention(retention: ApiSetLogRetention, options: CallOptions = {}): Promise<ApiLogRetention> {
     return await this.#calls.transport.json<ApiLogRetention>(`${base}/${this.id}/log-retention`, { ...options, method: 'PUT', json: retention });
+  }
+
+  /** The tags that it carries. */
+  async tags(options: CallOptions = {}): Promise<TagName[]> {
+    return (await this.#calls.transport.json<{ items: TagName[] }>(`${base}/${this.id}/tags`, options)).items;
   }
 
   async delete(options: CallOptions = {}): Promise<void> {
@@ -144,8 +155,6 @@ export class Pipeline {
   }
 }
 
-const modelStep = (model: StepModel): Step => ({ type: 'model', model: { name: model.name, version: model.version } });
-
 export class Pipelines {
   readonly #calls: Calls;
 
@@ -153,14 +162,20 @@ export class Pipelines {
     this.#calls = calls;
   }
 
-  list(query: { workspaceId?: number; name?: string; deployed?: boolean } & CallOptions = {}): Pages<Pipeline> {
-    const { workspaceId, name, deployed, ...call } = query;
-    return listOf<ApiPipeline>(this.#calls.transport, base, { workspaceId, name, deployed }, call).map((info) => new Pipeline(this.#calls, info));
+  /** `term` is part of a name or a version. */
+  list(query: { workspaceId?: number; name?: string; deployed?: boolean; term?: string } & CallOptions = {}): Pages<Pipeline> {
+    const { workspaceId, name, deployed, term, ...call } = query;
+    return listOf<ApiPipeline>(this.#calls.transport, base, { workspaceId, name, deployed, term }, call).map((info) => new Pipeline(this.#calls, info));
   }
 
   /** @throws PotorooError pipeline_not_found */
   async get(id: number, options: CallOptions = {}): Promise<Pipeline> {
     return new Pipeline(this.#calls, await this.#calls.transport.json<ApiPipeline>(`${base}/${id}`, options));
+  }
+
+  /** @throws PotorooError pipeline_not_found */
+  version(id: number, options: CallOptions = {}): Promise<ApiPipelineVersion> {
+    return this.#calls.transport.json<ApiPipelineVersion>(`${apiPrefix}/pipeline-versions/${id}`, options);
   }
 
   /** The pipeline of that name in a workspace, made when there is none. @throws PotorooError invalid_name */

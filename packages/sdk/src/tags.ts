@@ -7,6 +7,9 @@ import type { CallOptions } from './transport.ts';
 
 const base = `${apiPrefix}/tags`;
 
+/** A tag as things that carry it name it. */
+export interface TagName { readonly id: number; readonly tag: string }
+
 /** A word on model versions and pipelines, shared by everybody on the server. */
 export class Tag {
   readonly #calls: Pick<Calls, 'transport'>;

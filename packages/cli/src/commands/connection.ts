@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { PotorooError, type Connection } from '@potoroo/sdk';
 import { action, example, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { jsonText, show, table } from '../output.ts';
+import { jsonText, pairs, show, table } from '../output.ts';
 
 export function addConnection(program: Command, contextOf: ContextOf): void {
   const connection = program.command('connection').description('keep how to reach data stores, shared through workspaces');
@@ -29,6 +29,12 @@ export function addConnection(program: Command, contextOf: ContextOf): void {
       const created = await context.client.connections.create({ name, type, details }, { signal: context.signal });
       show(context.output, created.info, () => `Created connection ${created.name}. Share it with: potoroo connection add ${created.name}`);
     })), 'potoroo connection create sales POSTGRES sales.json', 'pass show sales | potoroo connection create sales POSTGRES');
+
+  example(connection.command('show').description('show a connection and the workspaces that have it, without its details').argument('<name>')
+    .action(action(contextOf, async (context, name: string) => {
+      const { info } = await findConnection(context, name);
+      show(context.output, info, () => pairs([['name', info.name], ['type', info.type], ['id', info.id], ['workspaces', info.workspaces.map((w) => w.name).join(', ') || null], ['created', new Date(info.createdAt)]]));
+    })), 'potoroo connection show sales');
 
   example(connection.command('details').description('print the details of a connection, secrets and all').argument('<name>')
     .action(action(contextOf, async (context, name: string) => {

@@ -3,8 +3,9 @@ import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
 import { PotorooError, type InferOptions, type LogOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
-import { action, collect, example, moment, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
+import { action, collect, example, moment, size, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
+import { exportLogs } from '../export.ts';
 import { findPipeline } from '../find.ts';
 import { bigintsAsText, jsonText, show, table, type Cell } from '../output.ts';
 
@@ -17,7 +18,7 @@ interface InferCommandOptions {
 }
 
 interface LogsOptions {
-  limit: number;
+  limit?: number;
   start?: Date;
   end?: Date;
   oldestFirst?: boolean;
@@ -25,6 +26,8 @@ interface LogsOptions {
   partition?: string;
   anomalies?: boolean;
   output?: string;
+  maxSize?: number;
+  continue?: string;
 }
 
 /** `pipeline infer` and `pipeline logs`. */
@@ -56,27 +59,27 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
 /** `logs` of a pipeline, or of a model over its pipelines. */
 export function addLogs(parent: Command, contextOf: ContextOf, what: string, find: (context: Context, name: string) => Promise<{ logs(options: LogOptions): Logs }>): Command {
   return parent.command('logs').description(what).argument('<name>')
-    .option('-n, --limit <n>', 'records to show', wholeNumber(1), 100)
+    .option('-n, --limit <n>', 'how many records; when not given, 100 on the screen and all with --output', wholeNumber(1))
     .option('--start <time>', 'from then on: a time, or how long ago, such as 15m', moment)
     .option('--end <time>', 'until then', moment)
     .option('--oldest-first', 'in the order in which they were inferred')
     .option('--anomalies', 'only those that failed a validation')
     .option('--partition <name>', 'only those that one engine or edge wrote')
-    .option('-o, --output <file>', 'write them to an Arrow file (.arrow) or as JSON')
+    .option('-o, --output <file>', 'write them to a file, page by page: Arrow (.arrow), a line each (.ndjson, .jsonl) or a JSON array (.json); <file>-1 and so on where columns change or the size is reached')
+    .option('--max-size <size>', 'begin another file at about this size, such as 100MB', size)
+    .option('--continue <place>', 'go on with --output where an interrupted one said that it stopped')
     .action(action(contextOf, async (context, name: string, options: LogsOptions) => {
-      const { limit, start, end, oldestFirst, pipelineVersion, partition, anomalies, output } = options;
+      const { limit = options.output === undefined ? 100 : undefined, start, end, oldestFirst, pipelineVersion, partition, anomalies, output, maxSize } = options;
+      if (output === undefined && (maxSize !== undefined || options.continue !== undefined)) throw new PotorooError('invalid_request', '--max-size and --continue need --output <file>.');
       const logs = (await find(context, name)).logs({
-        limit, order: oldestFirst === true ? 'asc' : 'desc', signal: context.signal,
+        ...(limit === undefined ? {} : { limit }), order: oldestFirst === true ? 'asc' : 'desc', signal: context.signal,
         ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }),
         ...(pipelineVersion === undefined ? {} : { pipelineVersion }), ...(partition === undefined ? {} : { partition }),
         ...(anomalies === undefined ? {} : { anomalies }),
       });
-      if (output?.endsWith('.arrow') === true) {
-        return await exportTables(context, logs, output);
-      }
+      if (output !== undefined) return await exportLogs(context, logs, output, { total: limit ?? null, ...(maxSize === undefined ? {} : { maxBytes: maxSize }), ...(options.continue === undefined ? {} : { from: options.continue }) });
       const records = await logs.toArray();
-      if (output === undefined) show(context.output, records, () => logTable(records));
-      else emitRows(context, records, output);
+      show(context.output, records, () => logTable(records));
     }));
 }
 
@@ -127,22 +130,6 @@ function emitRows(context: Context, rows: readonly Record<string, unknown>[], fi
 function emitTable(context: Context, answer: Table, file: string | undefined): void {
   if (file !== undefined) return write(file, tableToIPC(answer, 'file'));
   context.output.out(jsonText(answer.toArray()));
-}
-
-/** One Arrow file for each schema: the second gets the name with -1, as the guide's export does. */
-async function exportTables(context: Context, logs: Logs, output: string): Promise<void> {
-  const parts: Table[][] = [];
-  for await (const found of logs.tables()) {
-    const last = parts.at(-1);
-    if (last?.[0] !== undefined && String(last[0].schema) === String(found.schema)) last.push(found);
-    else parts.push([found]);
-  }
-  const files = parts.map((tables, i) => {
-    const file = i === 0 ? output : output.replace(/\.arrow$/, `-${i}.arrow`);
-    write(file, tableToIPC(tables.slice(1).reduce((all, next) => all.concat(next), tables[0] as Table), 'file'));
-    return { file, records: tables.reduce((sum, found) => sum + found.numRows, 0) };
-  });
-  show(context.output, files, () => (files.length === 0 ? 'No records: no file was written.' : files.map(({ file, records }) => `Wrote ${records} records to ${file}.`).join('\n')));
 }
 
 function logTable(records: readonly LogRecord[]): string {

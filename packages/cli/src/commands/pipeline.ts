@@ -2,14 +2,17 @@ import { Option, type Command } from 'commander';
 import { DeploymentConfigBuilder, PotorooError, stepText, type ApiDeploymentStatus, type Deployment, type DeploymentConfig, type Pipeline } from '@potoroo/sdk';
 import { action, collect, example, positiveNumber, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { findModelVersion, findPipeline } from '../find.ts';
+import { findModelVersion, findPipeline, findPipelineVersion } from '../find.ts';
 import { show, table } from '../output.ts';
 import { progress } from '../progress.ts';
 import { showStatus } from './deployment.ts';
 import { addInferenceCommands } from './inference.ts';
+import { addPipelineKeeping } from './pipeline-keeping.ts';
+import { addPipelineSteps } from './pipeline-steps.ts';
 
 interface DeployOptions {
   model?: readonly string[];
+  pipelineVersion?: string;
   replicas?: number;
   cpus?: number;
   memory?: string;
@@ -35,9 +38,13 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
     })), 'potoroo pipeline create breast-cancer --model breast-cancer');
 
   example(pipeline.command('list').description('list the pipelines of the workspace')
-    .action(action(contextOf, async (context) => {
+    .option('--find <text>', 'only those with this in their name or a version')
+    .option('--deployed', 'only those that are deployed')
+    .action(action(contextOf, async (context, options: { find?: string; deployed?: boolean }) => {
       const workspace = await context.workspace();
-      const found = await workspace.pipelines({ signal: context.signal }).toArray();
+      const found = await context.client.pipelines.list({
+        workspaceId: workspace.id, signal: context.signal, ...(options.find === undefined ? {} : { term: options.find }), ...(options.deployed === undefined ? {} : { deployed: options.deployed }),
+      }).toArray();
       show(context.output, found.map((p) => p.info), () => table(
         ['name', 'versions', 'steps', 'deployment', 'updated'],
         found.map((p) => [p.name, p.versions.length, stepsText(p), p.info.deploymentId, new Date(p.info.updatedAt)]),
@@ -46,7 +53,8 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
     })), 'potoroo pipeline list');
 
   example(pipeline.command('deploy').description('deploy a pipeline, or update its deployment without a failed request').argument('<name>')
-    .addOption(modelOption('use these models as steps, as <name> or <name>@<version>; the pipeline is created when there is none'))
+    .addOption(modelOption('use these models as steps, as <name> or <name>@<version>; the pipeline is created when there is none').conflicts('pipelineVersion'))
+    .option('--pipeline-version <version>', 'an earlier version instead of the newest; the start of it is enough')
     .option('-r, --replicas <n>', 'engines to run', wholeNumber(1))
     .option('--cpus <n>', 'CPUs of each, such as 0.5', positiveNumber)
     .option('--memory <amount>', 'memory of each, such as 1Gi')
@@ -57,17 +65,19 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
       if (options.model !== undefined) await setSteps(context, found, options.model);
       const before = found.info.deploymentId === null ? undefined : (await found.deployment({ signal: context.signal })).info.config;
       const config = configOf(options, before);
-      const deployment = await found.deploy({ signal: context.signal, ...(config === undefined ? {} : { config }) });
+      const deployment = await found.deploy({ signal: context.signal, ...(config === undefined ? {} : { config }), ...(options.pipelineVersion === undefined ? {} : { pipelineVersionId: findPipelineVersion(found, options.pipelineVersion).id }) });
       const status = options.wait ? await follow(context, deployment, options.timeout) : await deployment.status({ signal: context.signal });
       show(context.output, { deployment: deployment.info, status }, () => `Pipeline ${name} is ${status.state}: ${status.readyReplicas} of ${status.wantedReplicas} replicas ready.${options.wait ? `\nTry it: potoroo pipeline infer ${name} <rows.json>` : ''}`);
-    })), 'potoroo pipeline deploy breast-cancer --replicas 2 --cpus 0.5 --memory 512Mi', 'potoroo pipeline deploy breast-cancer --model breast-cancer');
+    })), 'potoroo pipeline deploy breast-cancer --replicas 2 --cpus 0.5 --memory 512Mi', 'potoroo pipeline deploy breast-cancer --model breast-cancer', 'potoroo pipeline deploy breast-cancer --pipeline-version 0f1c');
 
   example(pipeline.command('status').description('show how the deployment of a pipeline is').argument('<name>')
     .action(action(contextOf, async (context, name: string) => {
       await showStatus(context, await (await findPipeline(context, name)).deployment({ signal: context.signal }));
     })), 'potoroo pipeline status breast-cancer --json');
 
+  addPipelineSteps(pipeline, contextOf);
   addInferenceCommands(pipeline, contextOf);
+  addPipelineKeeping(pipeline, contextOf);
 
   example(pipeline.command('undeploy').description('stop the deployment of a pipeline; requests in progress are answered first').argument('<name>')
     .option('--no-wait', 'return at once')

@@ -11,15 +11,32 @@ export function addTag(program: Command, contextOf: ContextOf): void {
   const tag = program.command('tag').description('put tags on models and pipelines');
   example(tag, 'potoroo tag list');
 
-  example(tag.command('list').description('list the tags and how much carries each')
-    .action(action(contextOf, async (context) => {
+  example(tag.command('list').description('list the tags and how much carries each, or those of one thing')
+    .addOption(new Option('-m, --model <model>', 'those of this model, as <name> for its newest version or <name>@<version>').conflicts('pipeline'))
+    .option('-p, --pipeline <name>', 'those of this pipeline')
+    .action(action(contextOf, async (context, things: Things) => {
+      if (things.model !== undefined || things.pipeline !== undefined) {
+        const carried = await (await thingOf(context, things)).tags({ signal: context.signal });
+        return show(context.output, carried, () => table(['tag', 'id'], carried.map((t) => [t.tag, t.id]), `${things.model ?? things.pipeline} carries no tag.`));
+      }
       const found = await context.client.tags.list({ signal: context.signal }).toArray();
       show(context.output, found.map((t) => t.info), () => table(
         ['tag', 'id', 'model versions', 'pipelines', 'created'],
         found.map((t) => [t.text, t.id, t.info.modelVersionIds.length, t.info.pipelineIds.length, new Date(t.info.createdAt)]),
         'There is no tag yet. Create one with: potoroo tag create <tag>',
       ));
-    })), 'potoroo tag list');
+    })), 'potoroo tag list', 'potoroo tag list --pipeline breast-cancer');
+
+  example(tag.command('show').description('show a tag and what carries it, as far as you may see that').argument('<tag>')
+    .action(action(contextOf, async (context, text: string) => {
+      const { info } = await findTag(context, text);
+      const { signal } = context;
+      const things = [
+        ...await Promise.all(info.modelVersionIds.map(async (id) => { const v = await context.client.models.version(id, { signal }); return { kind: 'model version', name: `${v.name}@${v.version}`, workspaceId: v.info.workspaceId }; })),
+        ...await Promise.all(info.pipelineIds.map(async (id) => { const p = await context.client.pipelines.get(id, { signal }); return { kind: 'pipeline', name: p.name, workspaceId: p.info.workspaceId }; })),
+      ];
+      show(context.output, { ...info, things }, () => table(['kind', 'name', 'workspace'], things.map((t) => [t.kind, t.name, t.workspaceId]), `Nothing that you may see carries ${text}.`));
+    })), 'potoroo tag show production');
 
   example(tag.command('create').description('create a tag').argument('<tag>')
     .action(action(contextOf, async (context, text: string) => {

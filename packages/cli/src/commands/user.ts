@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { PotorooError, type ApiUser } from '@potoroo/sdk';
 import { action, example, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
-import { show, table } from '../output.ts';
+import { pairs, show, table } from '../output.ts';
 
 export function addUser(program: Command, contextOf: ContextOf): void {
   const user = program.command('user').description('invite users and look at them');
@@ -15,6 +15,12 @@ export function addUser(program: Command, contextOf: ContextOf): void {
       const found = await context.client.users.list({ signal: context.signal }).toArray();
       show(context.output, found, () => table(['email', 'role', 'enabled', 'id', 'created'], found.map((u) => [u.email, u.role, u.enabled, u.id, new Date(u.createdAt)]), 'There is no user.'));
     })), 'potoroo user list');
+
+  example(user.command('show').description('show a user').argument('[email]', 'who; you when not given')
+    .action(action(contextOf, async (context, email: string | undefined) => {
+      const found = email === undefined ? await context.client.users.me({ signal: context.signal }) : await findUser(context, email);
+      show(context.output, found, () => pairs([['email', found.email], ['user name', found.username], ['role', found.role], ['enabled', found.enabled], ['id', found.id], ['created', new Date(found.createdAt)]]));
+    })), 'potoroo user show', 'potoroo user show maria@example.com');
 
   example(user.command('invite').description('create a user; prints the password that it makes, this once').argument('<email>')
     .option('--admin', 'as an administrator')

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { action, example, type ContextOf } from '../command.ts';
-import { show, table } from '../output.ts';
+import { pairs, show, table } from '../output.ts';
 import { findUser } from './user.ts';
 
 export function addWorkspace(program: Command, contextOf: ContextOf): void {
@@ -15,6 +15,12 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
       show(context.output, found.map((w) => ({ ...w.info, current: w.id === current.id })), () =>
         table(['', 'id', 'name', 'members', 'created'], found.map((w) => [w.id === current.id ? '*' : '', w.id, w.name, w.info.members.length, new Date(w.info.createdAt)]), 'There is no workspace yet.'));
     })), 'potoroo workspace list --json');
+
+  example(workspace.command('show').description('show a workspace').argument('[workspace]', 'its name or id; the current one when not given')
+    .action(action(contextOf, async (context, name: string | undefined) => {
+      const { info } = name === undefined ? await context.workspace() : await context.workspaceNamed(name);
+      show(context.output, info, () => pairs([['name', info.name], ['id', info.id], ['archived', info.archived], ['members', info.members.length], ['created', new Date(info.createdAt)]]));
+    })), 'potoroo workspace show', 'potoroo workspace show fraud');
 
   example(workspace.command('create').description('create a workspace').argument('<name>')
     .option('--use', 'choose it for the commands that follow')
