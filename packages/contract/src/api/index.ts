@@ -4,4 +4,5 @@ export * from './models.ts';
 export * from './deployments.ts';
 export * from './logs.ts';
 export * from './tags.ts';
+export * from './registries.ts';
 export * from './audit.ts';

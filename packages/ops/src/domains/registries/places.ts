@@ -16,7 +16,7 @@ interface Store {
   address(place: Place): { path: string; query: Query };
   placeOf(path: string, query: URLSearchParams): Place | undefined;
 }
-type StoreName = keyof typeof stores;
+type StoreName = 'proxy' | 'run' | 'version' | 'dbfs';
 
 const paged = (api: RegistryApi, path: string, query: Query): Promise<Json[]> => everyPage(api, async (token) => {
   const answer = await api.json(path, { ...query, page_token: token });
@@ -29,7 +29,7 @@ const byQuery = (store: StoreName, address: string, of: (query: URLSearchParams)
   return path !== address || owner === undefined || inside === null ? undefined : { store, of: owner, path: inside };
 };
 
-const stores = {
+const stores: Readonly<Record<StoreName, Store>> = {
   /** The tracking server's artifact proxy. */
   proxy: {
     list: (api, place) => paged(api, proxied, { path: place.path }),
@@ -62,7 +62,7 @@ const stores = {
     address: ({ path }) => ({ path: `${dbfs}/read`, query: { path } }),
     placeOf: byQuery('dbfs', `${dbfs}/read`, () => ''),
   },
-} as const satisfies Readonly<Record<string, Store>>;
+};
 
 const nameAndVersion = (of: string): [string, string] => [of.slice(0, of.lastIndexOf('/')), of.slice(of.lastIndexOf('/') + 1)];
 
@@ -135,7 +135,7 @@ export function readPath(url: string, text: string): Path {
   if (address.origin !== base.origin || !address.pathname.startsWith(`${prefix}/`)) throw wrong('is not an address of this registry');
   let place: Place | undefined;
   try {
-    place = Object.values(stores).map((store: Store) => store.placeOf(address.pathname.slice(prefix.length), address.searchParams)).find((found) => found !== undefined);
+    place = Object.values(stores).map((store) => store.placeOf(address.pathname.slice(prefix.length), address.searchParams)).find((found) => found !== undefined);
   } catch {
     throw wrong('cannot be read'); // a stray % in it
   }

@@ -77,12 +77,12 @@ export class RegistryService implements Registries {
 
   async models(actor: Actor, id: string, query: PageQuery = {}): Promise<Page<RegisteredModel>> {
     const api = this.#api(await this.#find(actor, id));
-    return pageOf(await searchModels(api, query.limit ?? pageSize, query.cursor));
+    return this.#page(api, query, (limit, token) => searchModels(api, limit, token));
   }
 
   async versions(actor: Actor, id: string, model: string, query: PageQuery = {}): Promise<Page<RegisteredModelVersion>> {
     const api = this.#api(await this.#find(actor, id));
-    return pageOf(await searchVersions(api, model, query.limit ?? pageSize, query.cursor));
+    return this.#page(api, query, (limit, token) => searchVersions(api, model, limit, token));
   }
 
   async artifacts(actor: Actor, id: string, model: string, version: string): Promise<RegistryArtifact[]> {
@@ -108,6 +108,14 @@ export class RegistryService implements Registries {
     return openArtifact(this.#api(row, signal), readPath(row.url, source.path), version.framework, say, this.#parts.clock);
   };
 
+  /** The cursor holds the registry's token and how many pages there were: what never ends is noticed, whoever asks for the pages. */
+  async #page<T>(api: RegistryApi, { limit = pageSize, cursor }: PageQuery, read: (limit: number, token: string | undefined) => Promise<RegistryPage<T>>): Promise<Page<T>> {
+    const [pages, token] = cursor === undefined ? [0, undefined] : decode(cursor);
+    if (pages >= this.#bounds.pages) return api.invalid(`has a list of more than ${pages} pages; that is more than is read.`);
+    const { items, next } = await read(limit, token);
+    return { items, cursor: next === null ? null : encode(pages + 1, next) };
+  }
+
   /** By its id alone: names are not unique. */
   #find(actor: Actor, id: string): Promise<RegistryRow> {
     return this.#sharing.find(actor, { id });
@@ -126,8 +134,12 @@ export class RegistryService implements Registries {
   }
 }
 
-/** The registry's token of the next page is the cursor. */
-const pageOf = <T>({ items, next }: RegistryPage<T>): Page<T> => ({ items, cursor: next });
+const encode = (pages: number, token: string): string => Buffer.from(`${pages}:${token}`).toString('base64url');
+function decode(cursor: string): [pages: number, token: string] {
+  const [, pages, token] = /^(\d{1,6}):(.+)$/s.exec(Buffer.from(cursor, 'base64url').toString('utf8')) ?? [];
+  if (pages === undefined || token === undefined) throw new PotorooError('invalid_cursor', 'cursor is not one that this list gave out: pass the cursor of the page before, unchanged.', { fields: [{ field: 'cursor', message: 'unknown' }] });
+  return [Number(pages), token];
+}
 
 function checkUrl(text: string): string {
   const wrong = (why: string) => new PotorooError('invalid_request', `url ${why}. Give the address of the MLflow server, such as https://mlflow.example.com, without /api at its end.`, { fields: [{ field: 'url', message: why }] });

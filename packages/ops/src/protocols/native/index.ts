@@ -11,6 +11,7 @@ import { openInferenceRoutes } from './open-inference.ts';
 import { peopleRoutes } from './people.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { answerProblem } from './problem.ts';
+import { registryRoutes } from './registries.ts';
 import type { NativeContext } from './route.ts';
 import { tagRoutes } from './tags.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -30,6 +31,7 @@ export async function nativeProtocol(app: FastifyInstance, context: NativeContex
   logRoutes(app, context);
   tagRoutes(app, context);
   connectionRoutes(app, context);
+  registryRoutes(app, context);
   tokenRoutes(app, context);
   auditRoutes(app, context);
   await ingestRoute(app, context.domains);

@@ -8,6 +8,7 @@ import { inferenceRoutes } from './inference.ts';
 import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
 import { pipelineRoutes } from './pipelines.ts';
+import { registryRoutes } from './registries.ts';
 import { uploadRoutes } from './upload.ts';
 import { sidekickRoutes } from './sidekicks.ts';
 import { userRoutes } from './users.ts';
@@ -28,6 +29,7 @@ export async function wallarooProtocol(app: FastifyInstance, context: Context): 
   deploymentRoutes(app, context);
   sidekickRoutes(app, context);
   connectionRoutes(app, context);
+  registryRoutes(app, context);
   logRoutes(app, context);
   graphqlRoute(app, context);
   await app.register((scope) => uploadRoutes(scope, context));

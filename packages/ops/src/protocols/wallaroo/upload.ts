@@ -9,7 +9,7 @@ import { leaveBodies } from '../streams.ts';
 import { readForm, type FormPart } from './form.ts';
 import { Maybe, type Context } from './http.ts';
 
-const Conversion = Type.Object({ framework: Type.String(), arch: Maybe(Type.String()), accel: Type.Optional(Type.Unknown()) }, { additionalProperties: true });
+export const Conversion = Type.Object({ framework: Type.String(), arch: Maybe(Type.String()), accel: Type.Optional(Type.Unknown()) }, { additionalProperties: true });
 const Metadata = Type.Object({
   name: Type.String(),
   visibility: Maybe(Type.Union([Type.Literal('private'), Type.Literal('public')])),
@@ -43,13 +43,13 @@ function readMetadata(text: string): Static<typeof Metadata> {
   return value as Static<typeof Metadata>;
 }
 
-function oneOf<T extends string>(values: readonly T[], value: unknown, field: string): T {
+export function oneOf<T extends string>(values: readonly T[], value: unknown, field: string): T {
   if (!values.includes(value as T)) throw invalid(field, `${JSON.stringify(value)?.slice(0, 80)} is not known. Use one of ${values.join(', ')}.`);
   return value as T;
 }
 
 /** `none`, or one key with its settings, which stay in the conversion. */
-const accelOf = (value: unknown): unknown => (typeof value === 'object' && value !== null ? Object.keys(value)[0] : value) ?? 'none';
+export const accelOf = (value: unknown): unknown => (typeof value === 'object' && value !== null ? Object.keys(value)[0] : value) ?? 'none';
 
 const maxMetadata = 4 * 1024 * 1024;
 
