@@ -64,9 +64,14 @@ export class Environments {
 
   /** The lines of the requirements.txt in an uploaded archive, none where there is none. @throws model_invalid */
   async requirementsOf(file: string): Promise<string[]> {
-    const answer = await this.#ask<{ ok: true; lines: string[] } | { ok: false; message: string }>('potoroo_runtime.requirements', [file], [file]);
+    return (await this.needsOf(file)).lines;
+  }
+
+  /** The same, and the Python that the model was made with, where its archive says so. @throws model_invalid */
+  async needsOf(file: string): Promise<{ lines: string[]; python: string | null }> {
+    const answer = await this.#ask<{ ok: true; lines: string[]; python: string | null } | { ok: false; message: string }>('potoroo_runtime.requirements', [file], [file]);
     if (!answer.ok) throw new PotorooError('model_invalid', answer.message);
-    return answer.lines;
+    return answer;
   }
 
   /** @throws framework_unsupported, environment_failed */
@@ -76,7 +81,8 @@ export class Environments {
     if (facts === undefined) throw new PotorooError('framework_unsupported', `Framework ${JSON.stringify(wanted.framework)} is not one of ${Object.keys(frameworks).join(', ')}.`);
     const interpreter = choose(await this.#found(), wanted.pythonVersion);
     const guide = wanted.versions === 'guide' && facts.guideRequirements.length > 0;
-    const pinned = guide ? mergeRequirements([...base, ...facts.requirements], facts.guideRequirements) : [...base, ...facts.requirements];
+    const own = mergeRequirements(base, facts.requirements);
+    const pinned = guide ? mergeRequirements(own, facts.guideRequirements) : own;
     const requirements = mergeRequirements(pinned, wanted.requirements);
     const hash = createHash('sha256').update(JSON.stringify([1, interpreter.version, process.platform, process.arch, this.#options.sourceBuilds, requirements])).digest('hex').slice(0, 32);
     return { hash, interpreter, requirements };

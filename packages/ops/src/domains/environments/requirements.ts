@@ -41,5 +41,6 @@ const twins: readonly (readonly string[])[] = [
   ['xgboost', 'xgboost-cpu'],
   ['tensorflow', 'tensorflow-cpu', 'tensorflow-gpu'],
   ['scikit-learn', 'sklearn'],
+  ['mlflow', 'mlflow-skinny'],
   ['onnxruntime', 'onnxruntime-gpu'],
 ];

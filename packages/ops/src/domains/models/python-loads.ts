@@ -65,8 +65,10 @@ export function optionsOf({ conversion }: Pick<ModelVersion, 'conversion'>): Rec
 async function environmentOf(environments: Environments, version: ModelVersion, file: string, loading: Loading): Promise<Environment> {
   const { conversion, framework } = version;
   const given = Array.isArray(conversion['requirements']) ? conversion['requirements'].filter((line) => typeof line === 'string') : [];
-  const requirements = [...given, ...(await environments.requirementsOf(file))];
-  const pythonVersion = typeof conversion['python_version'] === 'string' ? conversion['python_version'] : undefined;
+  const needs = await environments.needsOf(file);
+  const requirements = [...given, ...needs.lines];
+  // A model that says which Python it was made with knows better than what clients say of themselves.
+  const pythonVersion = needs.python ?? (typeof conversion['python_version'] === 'string' ? conversion['python_version'] : undefined);
   const plan = await environments.plan({ framework, requirements, pythonVersion, versions: conversion['versions'] === 'guide' ? 'guide' : 'current' });
   if (pythonVersion !== undefined && pythonVersion !== plan.interpreter.version) loading.say(`Python ${pythonVersion} was asked for and is not here; the model runs on Python ${plan.interpreter.version}.`);
   const found = await environments.find(plan.hash);
