@@ -64,6 +64,7 @@ export const ModelConfigSchema = Type.Object({
   filterThreshold: Type.Optional(Type.Number()),
   inputSchema: Type.Optional(Type.Array(FieldSchema)),
   outputSchema: Type.Optional(Type.Array(FieldSchema)),
+  concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that each process of the model works on at once; 1 by default. For models that Python runs.' })),
 });
 export type ModelConfig = Static<typeof ModelConfigSchema>;
 
@@ -71,7 +72,7 @@ export const frameworks = ['onnx'] as const;
 export type Framework = (typeof frameworks)[number];
 export const architectures = ['x86', 'arm', 'power10'] as const;
 export type Architecture = (typeof architectures)[number];
-export const accelerators = ['none', 'cuda', 'jetson', 'openvino', 'rocm'] as const;
+export const accelerators = ['none', 'cuda', 'jetson', 'openvino', 'rocm', 'qaic'] as const;
 export type Accelerator = (typeof accelerators)[number];
 
 export const isolations = ['process', 'container'] as const;

@@ -89,7 +89,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     });
     const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed() });
     const workspaces = new WorkspaceService(db, access, users, clock);
-    const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python });
+    const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds });
     opened.push(() => environments.close());
     // Opened before the models, so that it closes after them: they fetch by it.
     const outgoing = new Outgoing(settings.allowedPrivateHosts ?? '');
@@ -120,7 +120,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     });
     const deployments = new DeploymentService({
       db, access, pipelines, models, host, isolation: settings.isolation, dataDir: settings.dataDir, clock, accessList, onError,
-      blob: blobs.path,
+      blob: blobs.path, sidekicks: { days: settings.sidekickLogDays, bytes: settings.sidekickLogBytes },
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });

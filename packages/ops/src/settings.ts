@@ -21,6 +21,7 @@ export const SettingsSchema = Type.Object({
   maxUploadBytes: setting('POTOROO_MAX_UPLOAD_BYTES', Type.Integer({ default: 68_719_476_736, minimum: 1, description: 'Largest model file taken, in bytes.' })),
   maxInferenceBytes: setting('POTOROO_MAX_INFERENCE_BYTES', Type.Integer({ default: 268_435_456, minimum: 1, description: 'Largest inference request passed on to an engine, in bytes.' })),
   modelLoadTimeout: setting('POTOROO_MODEL_LOAD_TIMEOUT', Type.Integer({ default: 300, minimum: 1, maximum: 3600, description: 'Seconds that an uploaded model may take to load once before it counts as unusable.' })),
+  sourceBuilds: setting('POTOROO_SOURCE_BUILDS', Type.Boolean({ default: false, description: 'Whether packages without a ready-made wheel are built for the environments of models; building runs code of the package. `true` or `false`.' })),
   python: setting('POTOROO_PYTHON', Type.Optional(Type.String({ minLength: 1, description: 'Python that runs models which need one, 3.9 to 3.12; without it the newest of these in `PATH`.' }))),
   isolation: setting('POTOROO_ISOLATION', Type.Union(isolations.map((i) => Type.Literal(i)), { default: 'process', description: 'Where models with a process of their own run when their deployment does not say: `process`, a child process of the engine, or `container`.' })),
   containers: setting('POTOROO_CONTAINERS', Type.Union(['auto', 'podman', 'docker', 'off'].map((tool) => Type.Literal(tool)), { default: 'auto', description: 'Tool that runs containers: `podman`, `docker`, the first of these that works (`auto`), or none (`off`).' })),
@@ -41,6 +42,8 @@ export const SettingsSchema = Type.Object({
   inferenceTimeout: setting('POTOROO_INFERENCE_TIMEOUT', Type.Integer({ default: 60, minimum: 1, maximum: 3600, description: 'Seconds an inference through ops may take when the request does not say.' })),
   logRetentionDays: setting('POTOROO_LOG_RETENTION_DAYS', Type.Integer({ default: 365, minimum: 0, maximum: 36_500, description: 'Days that inference log records are kept, unless their pipeline says otherwise; 0 keeps them for ever.' })),
   logRetentionBytes: setting('POTOROO_LOG_RETENTION_BYTES', Type.Integer({ default: 68_719_476_736, minimum: 0, description: 'Size up to which the inference log of a pipeline is kept, in bytes, unless it says otherwise; 0 is any size.' })),
+  sidekickLogDays: setting('POTOROO_SIDEKICK_LOG_DAYS', Type.Integer({ default: 7, minimum: 0, maximum: 36_500, description: "Days that a sidekick and what it printed is kept after its end." })),
+  sidekickLogBytes: setting('POTOROO_SIDEKICK_LOG_BYTES', Type.Integer({ default: 8_388_608, minimum: 65_536, description: 'Size up to which what one sidekick prints is kept, in bytes; the oldest lines go first.' })),
   drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),
 });
 export type Settings = Static<typeof SettingsSchema>;
@@ -80,6 +83,7 @@ const secret = (env: string): boolean => ['POTOROO_ADMIN_PASSWORD', 'POTOROO_SEC
 
 function ruleOf(schema: TSchema & { env: string }): string {
   if (schema['minimum'] !== undefined) return `use a whole number from ${schema['minimum']}${schema['maximum'] === undefined ? '' : ` to ${schema['maximum']}`}.`;
+  if (schema['type'] === 'boolean') return 'use true or false.';
   if (schema['anyOf'] !== undefined) return `use one of ${(schema['anyOf'] as { const: string }[]).map((o) => o.const).join(', ')}.`;
   if (schema['minLength'] !== undefined && schema['maxLength'] !== undefined) return `use ${schema['minLength']} to ${schema['maxLength']} characters.`;
   const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', POTOROO_SECRET_KEY: 'use 32 random bytes in base64, such as `openssl rand -base64 32` prints.', POTOROO_METRICS_TOKEN: 'use 16 or more letters, digits and ._~+/-.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.', POTOROO_OIDC_ISSUER: 'use an address such as https://login.example.com/realms/ml.' };

@@ -24,7 +24,7 @@ interface Autoscale {
 
 /** What Kubernetes calls the GPUs that each accelerator drives. */
 const gpuResources: Readonly<Record<Accelerator, string>> = {
-  none: 'nvidia.com/gpu', cuda: 'nvidia.com/gpu', jetson: 'nvidia.com/gpu', openvino: 'gpu.intel.com/i915', rocm: 'amd.com/gpu',
+  none: 'nvidia.com/gpu', cuda: 'nvidia.com/gpu', jetson: 'nvidia.com/gpu', openvino: 'gpu.intel.com/i915', rocm: 'amd.com/gpu', qaic: 'qualcomm.com/qaic',
 };
 
 /**

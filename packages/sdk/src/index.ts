@@ -16,5 +16,5 @@ export type { ModelSource, UploadProgress } from './upload.ts';
 export { PersonalTokens, Users } from './users.ts';
 export { Workspace, Workspaces } from './workspaces.ts';
 export { PotorooError, isPotorooError, stepText } from '@potoroo/contract';
-export type { ApiAuditRecord, ApiCreatedPersonalToken, ApiPersonalToken, ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiSidekick, ApiSidekickLogLine, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step } from '@potoroo/contract';
+export type { ApiAuditRecord, ApiCreatedPersonalToken, ApiPersonalToken, ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiSidekick, ApiSidekickLogLine, ApiFrameworks, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step, ValidationSpec } from '@potoroo/contract';
 export type { Batch } from '@potoroo/batch';

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { apiPrefix, PotorooError, type Accelerator, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Framework, type ModelConfig } from '@potoroo/contract';
+import { apiPrefix, PotorooError, type Accelerator, type ApiFrameworks, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Field, type ModelConfig } from '@potoroo/contract';
 import { listOf, type Calls } from './calls.ts';
 import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
 import { reasonError } from './problem.ts';
 import type { CallOptions } from './transport.ts';
-import { uploadOf, type ModelSource, type UploadProgress } from './upload.ts';
+import { formOf, uploadOf, type ModelSource, type UploadProgress } from './upload.ts';
 
 export type { ModelSource };
 
@@ -13,12 +13,28 @@ const base = `${apiPrefix}/models`;
 const versions = `${apiPrefix}/model-versions`;
 
 export interface UploadOptions extends CallOptions {
-  readonly framework: Framework;
+  /** What made it, such as `onnx`, `sklearn` or `python`; `frameworks()` gives all there are. */
+  readonly framework: string;
   /** Name to show; that of the path when a path is uploaded. */
   readonly fileName?: string;
   readonly arch?: Architecture;
   readonly accel?: Accelerator;
   readonly visibility?: 'private' | 'public';
+  /** Columns that the model takes and gives; ONNX models say these themselves. */
+  readonly inputSchema?: readonly Field[];
+  readonly outputSchema?: readonly Field[];
+  /** Packages beside the framework's own, or in their place, such as `scikit-learn==1.3.0`. */
+  readonly requirements?: readonly string[];
+  /** Such as `3.11`. */
+  readonly pythonVersion?: string;
+  /** The framework's versions that the guide names, for models that were made with these. */
+  readonly versions?: 'current' | 'guide';
+  /** Settings of the framework; those of a custom model reach its builder. */
+  readonly frameworkConfig?: Readonly<Record<string, unknown>>;
+  /** Requests that each process of the model works on at once; 1 when not given. */
+  readonly concurrency?: number;
+  /** False: not tried as ONNX. */
+  readonly convert?: boolean;
   readonly onProgress?: (progress: UploadProgress) => void;
 }
 
@@ -59,7 +75,7 @@ export class ModelVersion {
 
   /** @throws PotorooError with the code and the reason of a model that cannot be used; deadline_exceeded after `timeoutMs`, 180 seconds when not given */
   async waitUntilReady(options: CallOptions = {}): Promise<ModelVersion> {
-    const { signal, timeoutMs = 180_000 } = options;
+    const { signal, timeoutMs = 1_800_000 } = options;
     const limit = AbortSignal.timeout(timeoutMs);
     let version = new ModelVersion(this.#calls, this.info);
     for (let pause = 50; version.status !== 'ready'; pause = Math.min(pause * 2, 1000)) {
@@ -123,6 +139,11 @@ export class Models {
     return listOf<ApiModel>(this.#calls.transport, base, { workspaceId, name }, call).map((info) => new Model(this.#calls, info));
   }
 
+  /** What models can be of there, and which Pythons there are for them. */
+  frameworks(options: CallOptions = {}): Promise<ApiFrameworks> {
+    return this.#calls.transport.json<ApiFrameworks>(`${apiPrefix}/frameworks`, options);
+  }
+
   /** @throws PotorooError model_not_found */
   async get(id: number, options: CallOptions = {}): Promise<Model> {
     return new Model(this.#calls, await this.#calls.transport.json<ApiModel>(`${base}/${id}`, options));
@@ -134,18 +155,19 @@ export class Models {
   }
 
   /**
-   * Uploads a model and waits until it has been loaded once. The same bytes as the newest version give that version back.
+   * Uploads a model and waits until it has been loaded once. The same ONNX file as the newest version gives that version back.
    * There is no time limit for the upload itself unless `timeoutMs` sets one.
-   * @throws PotorooError invalid_name, body_too_large, model_invalid, model_unsupported, warm_up_failed
+   * @throws PotorooError invalid_name, invalid_request naming the option, body_too_large, model_invalid, model_unsupported, warm_up_failed, environment_failed
    */
   async upload(workspaceId: number, name: string, source: ModelSource, options: UploadOptions): Promise<ModelVersion> {
-    const { framework, arch, accel, visibility, onProgress, signal, timeoutMs } = options;
+    const { onProgress, signal, timeoutMs, fileName, framework, arch, accel, visibility, pythonVersion, versions: pinned, concurrency, convert, ...more } = options;
     const upload = await uploadOf(source, onProgress);
+    const form = Object.keys(more).length === 0 ? undefined : formOf(more, upload);
     const info = await this.#calls.transport.json<ApiModelVersion>(`${apiPrefix}/workspaces/${workspaceId}/models/${encodeURIComponent(name)}/versions`, {
       method: 'POST',
-      query: { framework, fileName: options.fileName ?? upload.fileName, arch, accel, visibility },
-      body: () => upload.open(),
-      headers: { 'content-type': 'application/octet-stream' },
+      query: { framework, fileName: fileName ?? upload.fileName, arch, accel, visibility, pythonVersion, versions: pinned, concurrency, convert },
+      body: () => (form ?? upload).open(),
+      headers: { 'content-type': form?.contentType ?? 'application/octet-stream' },
       repeat: upload.repeatable ? 'always' : 'never',
       timeoutMs: timeoutMs ?? Number.POSITIVE_INFINITY,
       signal,

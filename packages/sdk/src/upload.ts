@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -54,4 +55,16 @@ function counted(source: AsyncIterable<Uint8Array>, total: number | null, onProg
     }
   }
   return Readable.toWeb(Readable.from(count(), { objectMode: true, highWaterMark: 1 })) as unknown as ReadableStream<Uint8Array>;
+}
+
+/** An upload as a form of `options` and `file`, for what does not fit a query. */
+export function formOf(options: Readonly<Record<string, unknown>>, upload: Upload): { readonly contentType: string; open(): ReadableStream<Uint8Array> } {
+  const boundary = `potoroo-${randomUUID()}`;
+  const part = (name: string, type: string, fileName = ''): string => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${fileName}\r\ncontent-type: ${type}\r\n\r\n`;
+  async function* parts(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(`${part('options', 'application/json')}${JSON.stringify(options)}\r\n${part('file', 'application/octet-stream', '; filename="model"')}`);
+    yield* upload.open();
+    yield Buffer.from(`\r\n--${boundary}--\r\n`);
+  }
+  return { contentType: `multipart/form-data; boundary=${boundary}`, open: () => Readable.toWeb(Readable.from(parts(), { objectMode: true, highWaterMark: 1 })) as unknown as ReadableStream<Uint8Array> };
 }

@@ -64,4 +64,4 @@ def load(context: Any) -> Callable:
     return lambda inputs: inference.predict(inputs.arrays())
 
 
-FRAMEWORK = Framework(names=("custom",), load=load, archive="always", aligned=False, lenient=True)
+FRAMEWORK = Framework(names=("custom",), load=load, archive="always", aligned=False, lenient=True, settings=True)

@@ -1,15 +1,26 @@
+import { readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { Argument, Option, type Command } from 'commander';
-import { PotorooError, type Field, type ModelVersion } from '@potoroo/sdk';
-import { accelerators, architectures, frameworks, type Accelerator, type Architecture, type Framework } from '@potoroo/contract';
-import { action, collect, example, type ContextOf } from '../command.ts';
+import { PotorooError, type Field, type ModelVersion, type UploadOptions as UploadModelOptions } from '@potoroo/sdk';
+import { accelerators, architectures, type Accelerator, type Architecture } from '@potoroo/contract';
+import { action, collect, example, wholeNumber, type ContextOf } from '../command.ts';
 import { findModel } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 import { addLogs } from './inference.ts';
+import { addModelVersions } from './model-versions.ts';
 import { progress } from '../progress.ts';
 
 interface UploadOptions {
-  framework?: Framework;
+  framework?: string;
+  inputSchema?: string;
+  outputSchema?: string;
+  requirement?: readonly string[];
+  requirements?: string;
+  frameworkConfig?: string;
+  python?: string;
+  versions?: 'current' | 'guide';
+  concurrency?: number;
+  convert: boolean;
   arch?: Architecture;
   accel?: Accelerator;
   public?: boolean;
@@ -23,7 +34,16 @@ export function addModel(program: Command, contextOf: ContextOf): void {
   example(model.command('upload').description('upload a model file; the same bytes again give the same version')
     .addArgument(new Argument('<name>', 'name of the model'))
     .addArgument(new Argument('<file>', 'path of the model file'))
-    .addOption(new Option('-f, --framework <framework>', 'what made it; told by the file name when not given').choices(frameworks))
+    .option('-f, --framework <framework>', 'what made it, such as onnx, sklearn or python; told by the file name when not given')
+    .option('--input-schema <file>', 'JSON list of the columns it takes, each with name, type and shape; or that list itself')
+    .option('--output-schema <file>', 'the same for the columns it gives')
+    .option('-r, --requirement <package>', 'package beside or in place of those of the framework, such as scikit-learn==1.3.0; may be repeated', collect)
+    .option('--requirements <file>', 'requirements.txt with such packages')
+    .option('--python <version>', 'Python to run it, such as 3.11')
+    .addOption(new Option('--versions <which>', "the framework's pinned versions: current ones or those that the guide names").choices(['current', 'guide']))
+    .option('--framework-config <file>', 'JSON object of settings for the framework; or that object itself')
+    .option('--concurrency <n>', 'requests that each of its processes works on at once', wholeNumber(1))
+    .option('--no-convert', 'do not try it as ONNX')
     .addOption(new Option('--arch <arch>', 'processor it is meant for').choices(architectures))
     .addOption(new Option('--accel <accel>', 'accelerator it is meant for').choices(accelerators))
     .option('--public', 'let every workspace use it')
@@ -35,6 +55,7 @@ export function addModel(program: Command, contextOf: ContextOf): void {
       try {
         version = await workspace.uploadModel(name, file, {
           framework: options.framework ?? frameworkOf(file),
+          ...more(options),
           ...(options.arch === undefined ? {} : { arch: options.arch }),
           ...(options.accel === undefined ? {} : { accel: options.accel }),
           ...(options.public === true ? { visibility: 'public' as const } : {}),
@@ -49,7 +70,16 @@ export function addModel(program: Command, contextOf: ContextOf): void {
       }
       if (options.tensorField !== undefined) await version.configure({ tensorFields: [...options.tensorField] }, { signal: context.signal });
       show(context.output, version.info, () => `Model ${version.name} is ready.\n${describe(version)}`);
-    })), 'potoroo model upload breast-cancer examples/breast-cancer/model.onnx');
+    })), 'potoroo model upload breast-cancer examples/breast-cancer/model.onnx', 'potoroo model upload churn model.pkl --framework sklearn --input-schema in.json --output-schema out.json -r scikit-learn==1.3.0');
+
+  example(model.command('frameworks').description('list what models can be of on this server')
+    .action(action(contextOf, async (context) => {
+      const found = await context.client.models.frameworks({ signal: context.signal });
+      show(context.output, found, () => `${table(
+        ['framework', 'runs as', 'file', 'packages'],
+        found.frameworks.map((f) => [f.name, f.converts ? `onnx, else ${f.runtime}` : f.runtime, f.archive === 'always' ? 'zip' : f.archive === 'maybe' ? 'file or zip' : 'file', f.requirements.map((r) => r.split(';')[0]).join(' ')]), '',
+      )}\nPythons: ${found.pythonVersions.join(', ') || 'none'}`);
+    })), 'potoroo model frameworks');
 
   example(model.command('list').description('list the models of the workspace')
     .action(action(contextOf, async (context) => {
@@ -73,6 +103,8 @@ export function addModel(program: Command, contextOf: ContextOf): void {
         table(['version', 'status', 'size', 'created'], found.versions.map((v) => [v.version, v.status, bytesText(v.info.size), new Date(v.info.createdAt)]), ''),
       ].join('\n'));
     })), 'potoroo model show breast-cancer');
+
+  addModelVersions(model, contextOf);
 
   example(addLogs(model, contextOf, 'show what a model was asked and what was answered, over all pipelines that have it in a step, newest first', findModel), 'potoroo model logs breast-cancer --limit 5');
 
@@ -103,8 +135,40 @@ function fields(list: readonly Field[] | null): string {
   return list === null ? 'not known yet' : list.map((f) => `${f.name} ${f.type}${f.shape.length === 0 ? '' : `[${f.shape.map((n) => (n < 0 ? '?' : n)).join(',')}]`}`).join(', ');
 }
 
-function frameworkOf(file: string): Framework {
-  const found = frameworks.find((name) => `.${name}` === extname(file).toLowerCase());
+/** The options that do not stand on their own. */
+function more({ inputSchema, outputSchema, requirement = [], requirements, frameworkConfig, python, versions, concurrency, convert }: UploadOptions): Partial<UploadModelOptions> {
+  const packages = [...requirement, ...(requirements === undefined ? [] : readText(requirements, '--requirements').split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')))];
+  return {
+    ...(inputSchema !== undefined && { inputSchema: readJson(inputSchema, '--input-schema') as Field[] }),
+    ...(outputSchema !== undefined && { outputSchema: readJson(outputSchema, '--output-schema') as Field[] }),
+    ...(frameworkConfig !== undefined && { frameworkConfig: readJson(frameworkConfig, '--framework-config') as Record<string, unknown> }),
+    ...(packages.length > 0 && { requirements: packages }), ...(python !== undefined && { pythonVersion: python }), ...(versions !== undefined && { versions }),
+    ...(concurrency !== undefined && { concurrency }), ...(!convert && { convert }),
+  };
+}
+
+function readText(file: string, option: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new PotorooError('invalid_request', `${option}: ${file} cannot be read; give the path of a file.`, { cause });
+  }
+}
+
+/** JSON in a file, or as the argument itself. */
+function readJson(argument: string, option: string): unknown {
+  const text = /^\s*[[{]/.test(argument) ? argument : readText(argument, option);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PotorooError('invalid_request', `${option}: this is not JSON: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+const endings: Readonly<Record<string, string>> = { '.onnx': 'onnx', '.py': 'python' };
+
+function frameworkOf(file: string): string {
+  const found = endings[extname(file).toLowerCase()];
   if (found !== undefined) return found;
-  throw new PotorooError('invalid_request', `The framework of ${basename(file)} cannot be told by its name; give --framework (${frameworks.join(', ')}).`);
+  throw new PotorooError('invalid_request', `The framework of ${basename(file)} cannot be told by its name; give --framework (potoroo model frameworks lists them).`);
 }

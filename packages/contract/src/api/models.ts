@@ -39,7 +39,34 @@ export const UploadQuerySchema = Type.Object({
   framework: Type.String({ description: 'What made the model, such as `onnx`.' }),
   fileName: Type.Optional(Type.String({ description: 'Name to show; `<model>.<framework>` when not given.' })),
   arch: Type.Optional(ArchitectureSchema), accel: Type.Optional(AcceleratorSchema), visibility: Type.Optional(VisibilitySchema),
+  pythonVersion: Type.Optional(Type.String({ description: 'Such as `3.11`: 3.9 to 3.12, as far as the server has it.' })),
+  versions: Type.Optional(oneOf(['current', 'guide'], { description: 'Which pinned versions of the framework: current ones, or those that the guide names.' })),
+  concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that each process of the model works on at once; 1 when not given.' })),
+  convert: Type.Optional(Type.Boolean({ description: 'False: not tried as ONNX.' })),
+};
+const Framework = Type.String({ description: 'What made the model, such as `onnx`, `sklearn` or `python`.' });
+
+/** Query of an upload; the body is the file itself, or a form of `options` and `file`. */
+export const UploadQuerySchema = Type.Object({ framework: Type.Optional(Framework), ...simpleOptions }, { additionalProperties: false });
+/** The part `options` of an upload form, as JSON. What it says goes before what the query says. */
+export const UploadOptionsSchema = Type.Object({
+  framework: Type.Optional(Framework), ...simpleOptions,
+  inputSchema: Type.Optional(Type.Array(FieldSchema, { description: 'Columns that the model takes; nested lists have a shape of several lengths, -1 for any.' })),
+  outputSchema: Type.Optional(Type.Array(FieldSchema, { description: 'Columns that the model gives.' })),
+  requirements: Type.Optional(Type.Array(Type.String({ maxLength: 1000 }), { maxItems: 1000, description: "Packages beside the framework's own, or in their place where they name the same." })),
+  frameworkConfig: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'Settings of the framework; those of a custom model reach its builder.' })),
 }, { additionalProperties: false });
+export type ApiUploadOptions = Static<typeof UploadOptionsSchema>;
+export const FrameworksSchema = Type.Object({
+  frameworks: Type.Array(Type.Object({
+    name: Type.String(), runtime: Type.String({ description: 'How its models run when they do not run as ONNX.' }),
+    converts: Type.Boolean({ description: 'Whether its models are tried as ONNX.' }),
+    archive: oneOf(['no', 'always', 'maybe'], { description: 'Whether its models are zip files.' }),
+    requirements: Type.Array(Type.String()), guideRequirements: Type.Array(Type.String()),
+  })),
+  pythonVersions: Type.Array(Type.String(), { description: 'Pythons of this server that models may ask for, the one that is used when they do not first.' }),
+}, { $id: 'Frameworks' });
+export type ApiFrameworks = Static<typeof FrameworksSchema>;
 export type UploadQuery = Static<typeof UploadQuerySchema>;
 
 export const StoredModelConfigSchema = Type.Composite([

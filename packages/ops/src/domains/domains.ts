@@ -111,11 +111,25 @@ export interface StoredModelConfig extends ModelConfig { id: number; modelVersio
 export interface UploadInput {
   workspaceId: number; name: string; fileName: string; framework: string;
   arch?: Architecture; accel?: Accelerator; visibility?: 'private' | 'public';
-  inputSchema?: Field[]; outputSchema?: Field[]; conversion?: Record<string, unknown>;
+  inputSchema?: Field[]; outputSchema?: Field[];
+  /** Packages of its environment, beside or in place of the framework's own. */
+  requirements?: readonly string[];
+  /** Such as `3.11`. */ pythonVersion?: string;
+  versions?: 'current' | 'guide';
+  /** Settings for the framework. */ frameworkConfig?: Record<string, unknown>;
+  /** Requests that each process works on at once. */ concurrency?: number;
+  /** False: not tried as ONNX. */ convert?: boolean;
+  /** What else a client sent and reads back. */
+  conversion?: Record<string, unknown>;
   /** Streamed to the blob store in constant memory. */
   content: AsyncIterable<Uint8Array>;
   /** Milliseconds to wait for what becomes of it; a few seconds when not given. */
   patienceMs?: number;
+}
+export interface Frameworks {
+  frameworks: { name: string; runtime: string; converts: boolean; archive: 'no' | 'always' | 'maybe'; requirements: string[]; guideRequirements: string[] }[];
+  /** Of this machine, the one that is used when nothing is asked for first. */
+  pythonVersions: string[];
 }
 export interface Models {
   /**
@@ -136,6 +150,8 @@ export interface Models {
   config(actor: Actor, versionId: number): Promise<StoredModelConfig>;
   configById(actor: Actor, configId: number): Promise<StoredModelConfig>;
   uploadLog(actor: Actor, versionId: number): Promise<string[]>;
+  /** What can be uploaded here. Of any signed-in user. */
+  frameworks(actor: Actor): Promise<Frameworks>;
   /** Whether every signed-in user may read it and take it into pipelines, or its workspace alone. */
   setVisibility(actor: Actor, versionId: number, visibility: 'private' | 'public'): Promise<ModelVersion>;
   remove(actor: Actor, versionId: number): Promise<void>;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Isolation } from '@potoroo/contract';
+import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Field, type Isolation } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Host } from '../../hosts/host.ts';
 import type { Database } from '../../storage/database.ts';
@@ -11,7 +11,7 @@ import { notFound, type Access, type Right } from '../access.ts';
 import type { Actor, Deployment, Deployments, DeploymentStatus, Models, SidekickLogLine, SidekickRecord, ModelVersion, Page, PageQuery, Pipeline, Pipelines, PipelineVersion } from '../domains.ts';
 import { openBundles } from './bundle.ts';
 import { checkChain, linkOf } from './chain.ts';
-import { optionsOf } from '../models/python-loads.ts';
+import { concurrencyOf, optionsOf } from '../models/python-loads.ts';
 import { readConfig, readSidekick } from './config.ts';
 import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
 import { defaultBounds, type Bounds } from './plan.ts';
@@ -250,14 +250,17 @@ export class DeploymentService implements Deployments {
     if (version.status !== 'ready') {
       throw new PotorooError('model_not_ready', `Model ${version.name} (${version.version}) is ${version.status}${version.reason === null ? '' : `: ${version.reason.message}`}${version.status === 'error' ? ' Use another version.' : ' Deploy once it is ready.'}`);
     }
-    const { tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema, concurrency, id: configId } = await this.#parts.models.config(actor, version.id);
+    const { tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema, concurrency: configured, id: configId } = await this.#parts.models.config(actor, version.id);
+    const concurrency = concurrencyOf(version, { ...(configured !== undefined && { concurrency: configured }) });
     const { id, name, fileName, environment } = version;
     const sha256 = version.convertedSha256 ?? version.sha256;
     const framework = version.convertedSha256 === null ? version.framework : 'onnx';
     const { sidekick, arch } = readSidekick(deployment, `${name}-${id}`, this.#parts.isolation);
     const python = environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...(concurrency !== undefined && { concurrency }), ...sidekick };
     // Undefined properties vanish in JSON, so that the same config gives the same revision.
-    const config = JSON.parse(JSON.stringify({ tensorFields, batchConfig, filterThreshold, inputSchema, outputSchema })) as BundleModel['config'];
+    // A later config that is about something else leaves the schemas of the upload as they are.
+    const schemas = python === undefined ? { inputSchema, outputSchema } : { inputSchema: inputSchema ?? some(version.inputs), outputSchema: outputSchema ?? some(version.outputs) };
+    const config = JSON.parse(JSON.stringify({ tensorFields, batchConfig, filterThreshold, ...schemas })) as BundleModel['config'];
     return { version, arch, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config, ...(python && { python }) } };
   }
 
@@ -302,6 +305,8 @@ export class DeploymentService implements Deployments {
     for (const loop of this.#loops.values()) loop.kick();
   }
 }
+
+const some = (fields: Field[] | null): Field[] | undefined => (fields === null || fields.length === 0 ? undefined : fields);
 
 /** Without what changes all the time and is no news. */
 function comparable(status: DeploymentStatus): string {

@@ -21,6 +21,8 @@ export interface NumberedLine extends SidekickLine { readonly number: number }
 export interface LineFilter { readonly start?: Date | undefined; readonly end?: Date | undefined }
 
 const piecesAtOnce = 8;
+/** Small beside the least that a sidekick may keep, so that the bound is not overshot by much. */
+const pieceBytes = 16 * 1024;
 
 export class SidekickStore {
   readonly #db: Kysely<Database>;
@@ -53,17 +55,21 @@ export class SidekickStore {
   /** Adds lines and removes the oldest pieces beyond `keep` bytes. */
   async append(id: number, lines: readonly SidekickLine[], keep: number): Promise<void> {
     const { nextLine, logBytes } = await this.#db.selectFrom('sidekicks').select(['nextLine', 'logBytes']).where('id', '=', id).executeTakeFirstOrThrow();
-    const text = json(lines.map(({ time, stream, text: said }) => [time, stream, said]));
-    const times = lines.map((line) => line.time);
-    await this.#db.insertInto('sidekickLines').values({ sidekickId: id, first: nextLine, bytes: text.length, minTime: Math.min(...times), maxTime: Math.max(...times), lines: text }).execute();
-    let bytes = logBytes + text.length;
+    let [first, bytes] = [nextLine, logBytes];
+    for (const piece of pieces(lines)) {
+      const text = json(piece.map(({ time, stream, text: said }) => [time, stream, said]));
+      const times = piece.map((line) => line.time);
+      await this.#db.insertInto('sidekickLines').values({ sidekickId: id, first, bytes: text.length, minTime: Math.min(...times), maxTime: Math.max(...times), lines: text }).execute();
+      first += piece.length;
+      bytes += text.length;
+    }
     while (bytes > keep) {
-      const oldest = await this.#db.selectFrom('sidekickLines').select(['id', 'bytes', 'first']).where('sidekickId', '=', id).orderBy('first').limit(1).executeTakeFirst();
-      if (oldest === undefined || oldest.first === nextLine) break;
+      const oldest = await this.#db.selectFrom('sidekickLines').select(['id', 'bytes']).where('sidekickId', '=', id).orderBy('first').limit(1).executeTakeFirst();
+      if (oldest === undefined) break;
       await this.#db.deleteFrom('sidekickLines').where('id', '=', oldest.id).execute();
       bytes -= oldest.bytes;
     }
-    await this.#db.updateTable('sidekicks').set({ nextLine: nextLine + lines.length, logBytes: bytes }).where('id', '=', id).execute();
+    await this.#db.updateTable('sidekicks').set({ nextLine: first, logBytes: bytes }).where('id', '=', id).execute();
   }
 
   async find(deploymentId: number, name: string): Promise<SidekickRow | undefined> {
@@ -86,8 +92,8 @@ export class SidekickStore {
       if (below !== undefined) query = query.where('first', '<', below);
       if (start !== undefined) query = query.where('maxTime', '>=', start.getTime());
       if (end !== undefined) query = query.where('minTime', '<=', end.getTime());
-      const pieces = await query.execute();
-      for (const piece of pieces) {
+      const some = await query.execute();
+      for (const piece of some) {
         below = piece.first;
         for (const line of numbered(piece).toReversed()) {
           if (before !== undefined && line.number >= before) continue;
@@ -95,7 +101,7 @@ export class SidekickStore {
           if (found.push(line) === take) return found;
         }
       }
-      if (pieces.length < piecesAtOnce) return found;
+      if (some.length < piecesAtOnce) return found;
     }
   }
 
@@ -120,6 +126,19 @@ export class SidekickStore {
       if (edge !== undefined) await this.#db.deleteFrom('sidekicks').where('deploymentId', '=', deploymentId).where('id', '<=', edge.id).where('endedAt', 'is not', null).execute();
     }
   }
+}
+
+function* pieces(lines: readonly SidekickLine[]): Generator<SidekickLine[]> {
+  let piece: SidekickLine[] = [];
+  let bytes = 0;
+  for (const line of lines) {
+    piece.push(line);
+    bytes += line.text.length;
+    if (bytes < pieceBytes) continue;
+    yield piece;
+    [piece, bytes] = [[], 0];
+  }
+  if (piece.length > 0) yield piece;
 }
 
 function numbered({ first, lines }: { first: number; lines: Json }): NumberedLine[] {

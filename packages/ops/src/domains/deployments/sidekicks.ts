@@ -50,7 +50,7 @@ export class Sidekicks {
   }
 
   /** Hears what the engines of this host say, and that they ended. */
-  listen(host: Host): void {
+  listen(host: Pick<Host, 'onSidekicks' | 'onChange' | 'engines'>): void {
     host.onSidekicks(({ deploymentId, name }, said) => this.#hear(deploymentId, name, said));
     host.onChange((deploymentId) => {
       for (const { name, exit } of host.engines(deploymentId)) if (exit !== null) this.#end(deploymentId, name, exit.asked ? null : exit.reason, exit.at);

@@ -9,7 +9,7 @@ import { choose, findInterpreters, type Interpreter } from './interpreters.ts';
 import { mergeRequirements } from './requirements.ts';
 
 /** What the Python side says of its frameworks. */
-export interface FrameworkFacts { requirements: string[]; guideRequirements: string[]; archive: 'no' | 'always' | 'maybe'; converts: boolean; runtime: string }
+export interface FrameworkFacts { requirements: string[]; guideRequirements: string[]; archive: 'no' | 'always' | 'maybe'; converts: boolean; runtime: string; /** Takes settings of its own. */ settings: boolean }
 export interface Catalog { base: string[]; frameworks: Record<string, FrameworkFacts> }
 
 /** What an environment is made of; equal plans have equal hashes. */
@@ -60,6 +60,11 @@ export class Environments {
       throw error;
     });
     return this.#catalog;
+  }
+
+  /** Versions of the Pythons of this machine, the one that is used when nothing is asked for first. */
+  async pythons(): Promise<string[]> {
+    return (await this.#found()).map((interpreter) => interpreter.version);
   }
 
   /** The lines of the requirements.txt in an uploaded archive, none where there is none. @throws model_invalid */

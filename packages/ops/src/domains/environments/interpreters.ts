@@ -34,11 +34,16 @@ export async function findInterpreters(preferred?: string): Promise<Interpreter[
 }
 
 /**
- * The interpreter of the wanted version; without one, or when the wanted version is one that nothing here runs on, the first.
- * @throws PotorooError `environment_failed` when there is no Python at all
+ * The interpreter of the wanted version; the first without a wish, or when the wish is a version that no runtime here is made for, such
+ * as the 3.8 that the Python client always sends.
+ * @throws PotorooError `environment_failed` when there is no Python at all, or not the wanted one
  */
 export function choose(found: readonly Interpreter[], wanted: string | undefined): Interpreter {
+  const served = (pythonVersions as readonly (string | undefined)[]).includes(wanted);
   const chosen = found.find((i) => i.version === wanted) ?? found[0];
+  if (served && chosen !== undefined && chosen.version !== wanted) {
+    throw new PotorooError('environment_failed', `Python ${wanted} was asked for and this machine has ${found.map((i) => i.version).join(', ')}. Ask for one of these, or install Python ${wanted} where PATH finds it.`);
+  }
   if (chosen === undefined) throw new PotorooError('environment_failed', `No Python was found; this model needs one of ${pythonVersions.join(', ')}. Install one (Debian: apt-get install python3 python3-venv) or set POTOROO_PYTHON to its path.`);
   return chosen;
 }

@@ -10,11 +10,12 @@ import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { json } from '../../storage/values.ts';
 import type { Logger } from '../../log.ts';
 import { notFound, type Access, type Right } from '../access.ts';
-import type { Actor, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput } from '../domains.ts';
+import type { Actor, Frameworks, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput } from '../domains.ts';
 import type { Environments } from '../environments/environments.service.ts';
 import type { Inspect } from './inspection.ts';
 import { LoadQueue, type OpenSource } from './load-queue.ts';
-import { ModelStore, type NewVersion } from './models.store.ts';
+import { declared, ModelStore, type NewVersion } from './models.store.ts';
+import { readUploadOptions, type KeptOptions } from './upload-options.ts';
 
 export interface ModelOptions {
   readonly inspect: Inspect;
@@ -64,13 +65,13 @@ export class ModelService implements Models {
   }
 
   async upload(actor: Actor, input: UploadInput): Promise<ModelVersion> {
-    await this.#check(actor, input);
+    const kept = await this.#check(actor, input);
     const blob = await this.#blobs.put(input.content, this.#options.maxBytes);
     if (blob.size === 0) throw new PotorooError('model_invalid', 'The file is empty; upload the model file itself.');
-    const { values, schemas } = this.#newVersion(actor, input, blob);
+    const { values, config } = this.#newVersion(actor, input, kept, blob);
     const { framework, arch, accel } = values;
     const { version } = await this.#store.add(
-      input.workspaceId, input.name, randomUUID(), values, schemas,
+      input.workspaceId, input.name, randomUUID(), values, config,
       // What failed once may have failed for want of time or memory: the same bytes get another try.
       // What Python loads depends on more than its bytes: schemas, requirements.
       (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
@@ -84,9 +85,9 @@ export class ModelService implements Models {
 
   /** A version whose file this server gets by itself; its status says how far it is. `open` of the options finds where by what is in `conversion`. */
   async receive(actor: Actor, input: Omit<UploadInput, 'content' | 'patienceMs'>): Promise<ModelVersion> {
-    await this.#check(actor, input);
-    const { values, schemas } = this.#newVersion(actor, input, { sha256: '', size: 0 });
-    const { version } = await this.#store.add(input.workspaceId, input.name, randomUUID(), values, schemas, () => false, 'uploading');
+    const kept = await this.#check(actor, input);
+    const { values, config } = this.#newVersion(actor, input, kept, { sha256: '', size: 0 });
+    const { version } = await this.#store.add(input.workspaceId, input.name, randomUUID(), values, config, () => false, 'uploading');
     void this.#loads.load(version.id);
     return version;
   }
@@ -162,6 +163,17 @@ export class ModelService implements Models {
     return this.version(actor, versionId);
   }
 
+  /** ONNX, and what Python serves where there is a Python. */
+  async frameworks(): Promise<Frameworks> {
+    const { environments } = this.#options;
+    const catalog = await environments?.catalog().catch(() => undefined);
+    const python = Object.entries(catalog?.frameworks ?? {}).map(([name, { runtime, converts, archive, requirements, guideRequirements }]) => ({ name, runtime, converts, archive, requirements, guideRequirements }));
+    return {
+      frameworks: [...frameworks.map((name) => ({ name, runtime: name, converts: false, archive: 'no' as const, requirements: [], guideRequirements: [] })), ...python],
+      pythonVersions: (await environments?.pythons()) ?? [],
+    };
+  }
+
   async remove(actor: Actor, versionId: number): Promise<void> {
     const version = await this.#change(actor, versionId, 'write');
     try {
@@ -179,26 +191,22 @@ export class ModelService implements Models {
     return version;
   }
 
-  async #check(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<void> {
+  async #check(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<KeptOptions> {
     await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
     await this.#requireWorkspace(input.workspaceId);
     checkName('model', input.name);
-    checkFile(input, await this.#frameworks());
+    const { environments } = this.#options;
+    const catalog = await environments?.catalog().catch(() => undefined);
+    checkFile(input, [...frameworks, ...Object.keys(catalog?.frameworks ?? {})]);
+    return readUploadOptions(input, { facts: catalog?.frameworks[input.framework], pythons: (await environments?.pythons()) ?? [] });
   }
 
-  #newVersion(actor: Actor, input: Omit<UploadInput, 'content'>, { sha256, size }: Blob): { values: NewVersion; schemas: ModelConfig | undefined } {
-    const { framework, fileName, arch = 'x86', accel = 'none', visibility = 'private', conversion = {}, inputSchema, outputSchema } = input;
-    const schemas: ModelConfig = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
+  #newVersion(actor: Actor, input: Omit<UploadInput, 'content'>, { conversion, config }: KeptOptions, { sha256, size }: Blob): { values: NewVersion; config: ModelConfig | undefined } {
+    const { framework, fileName, arch = 'x86', accel = 'none', visibility = 'private' } = input;
     return {
       values: { sha256, size, fileName, framework, runtime: 'onnx', arch, accel, visibility, conversion: json(conversion), createdAt: this.#options.clock(), createdBy: actor.id },
-      schemas: Object.keys(schemas).length === 0 ? undefined : schemas,
+      config: Object.keys(config).length === 0 ? undefined : config,
     };
-  }
-
-  /** ONNX, and what Python serves where there is a Python. */
-  async #frameworks(): Promise<string[]> {
-    const catalog = await this.#options.environments?.catalog().catch(() => undefined);
-    return [...frameworks, ...Object.keys(catalog?.frameworks ?? {})];
   }
 
   async #requireWorkspace(id: number): Promise<void> {

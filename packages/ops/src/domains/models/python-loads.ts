@@ -36,12 +36,14 @@ export async function loadWithPython(parts: PythonLoadParts, version: ModelVersi
 async function decide(parts: PythonLoadParts, version: ModelVersion, config: ModelConfig, loading: Loading): Promise<Loaded> {
   const { environments, blobs, inspect } = parts;
   const facts = (await environments.catalog()).frameworks[version.framework];
-  const native = facts?.converts === true || (facts !== undefined && facts.runtime !== 'flight');
+  const converts = facts?.converts === true && version.conversion['convert'] !== false;
+  if (facts?.converts === true && !converts) loading.say('Not converted to ONNX: the upload says convert: false.');
+  const native = converts || (facts !== undefined && facts.runtime !== 'flight');
   await loading.status(native ? 'pending_load_native' : 'pending_load_container');
   const file = blobs.path(version.sha256);
   const environment = await environmentOf(environments, version, file, loading);
   await loading.status(native ? 'attempting_load_native' : 'attempting_load_container');
-  if (facts?.converts === true) {
+  if (converts) {
     const converted = await convert(parts, version, config, environment, loading);
     if (converted !== undefined) return converted;
     await loading.status('attempting_load_container');
@@ -60,6 +62,11 @@ const schemasOf = ({ inputSchema, outputSchema }: ModelConfig): Schemas => ({ ..
 export function optionsOf({ conversion }: Pick<ModelVersion, 'conversion'>): Record<string, unknown> {
   const given = conversion['framework_config'] as { framework?: unknown; config?: unknown } | null | undefined;
   return typeof given?.framework === 'string' ? { [given.framework]: given.config } : {};
+}
+
+/** How many requests it works on at once: its config says it, else its upload. */
+export function concurrencyOf({ conversion }: Pick<ModelVersion, 'conversion'>, config: Pick<ModelConfig, 'concurrency'>): number | undefined {
+  return config.concurrency ?? (typeof conversion['concurrency'] === 'number' ? conversion['concurrency'] : undefined);
 }
 
 async function environmentOf(environments: Environments, version: ModelVersion, file: string, loading: Loading): Promise<Environment> {

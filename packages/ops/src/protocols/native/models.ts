@@ -1,9 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { IdSchema, ModelConfigSchema, ModelSchema, ModelVersionChangeSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
+import { FrameworksSchema, IdSchema, ModelConfigSchema, ModelSchema, ModelVersionChangeSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
 import type { StoredModelConfig } from '../../domains/domains.ts';
-import { bodyOf, leaveBodies } from '../streams.ts';
+import { leaveBodies } from '../streams.ts';
 import { route, type NativeContext } from './route.ts';
+import { withUpload } from './upload.ts';
 
 const tag = 'models';
 const VersionParams = Type.Object({ versionId: IdSchema });
@@ -21,6 +22,7 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
   const { models } = context.domains;
   route(app, context, 'GET', '/models', { tag, summary: 'List models', description: 'Each with its versions, newest first.', query: ModelQuery, answer: PageSchema(ModelSchema) },
     ({ actor, query }) => models.list(actor, query));
+  route(app, context, 'GET', '/frameworks', { tag, summary: 'What models can be of here, and which Pythons there are for them', answer: FrameworksSchema }, ({ actor }) => models.frameworks(actor));
   route(app, context, 'GET', '/models/:modelId', { tag, summary: 'Show a model', params: Type.Object({ modelId: IdSchema }), answer: ModelSchema },
     ({ actor, params }) => models.get(actor, params.modelId));
   route(app, context, 'GET', '/model-versions', { tag, summary: 'Search model versions', query: Search, answer: PageSchema(ModelVersionSchema) },
@@ -46,11 +48,11 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
     leaveBodies(scope);
     for (const method of ['POST', 'PUT'] as const) {
       route(scope, context, method, '/workspaces/:workspaceId/models/:name/versions', {
-        tag, summary: 'Upload a model', description: 'The body is the file, of any type and size, so that `curl -T model.onnx` does it. Bytes that are the newest version already give that version. The answer comes when the model has been loaded once, or after some seconds: look at `status`.',
+        tag, summary: 'Upload a model', description: 'The body is the file, of any type and size, so that `curl -T model.onnx` does it; or a form (multipart/form-data) with the parts `options`, JSON with schemas, requirements and what the query can say, and `file`, in this order. Bytes that are the newest version of an ONNX model already give that version. The answer comes when the model has been loaded once, or after some seconds: look at `status`.',
         params: UploadParams, query: UploadQuerySchema, answer: ModelVersionSchema,
-      }, ({ actor, params, query: { fileName, ...query }, request }) => models.upload(actor, {
-        workspaceId: params.workspaceId, name: params.name, fileName: fileName ?? `${params.name}.${query.framework}`, ...query, content: bodyOf(request),
-      }));
+      }, ({ actor, params, query, request }) => withUpload(request, query, ({ options, fileName, content }) => models.upload(actor, {
+        ...options, workspaceId: params.workspaceId, name: params.name, fileName: options.fileName ?? fileName ?? `${params.name}.${options.framework}`, content,
+      })));
     }
   });
 }

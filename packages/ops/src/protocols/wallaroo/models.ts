@@ -12,6 +12,12 @@ const flatVersion = (v: ModelVersion) => ({
   id: v.id, sha: v.sha256, models_pk_id: v.modelId, model_version: v.version, owner_id: v.createdBy, model_id: v.name, file_name: v.fileName, image_path: null,
 });
 
+/** `max_concurrent_batch_size` is how many requests a model works on at once. */
+function concurrencyOf(config: Record<string, unknown> | null | undefined): Pick<ModelConfig, 'concurrency'> {
+  const most = config?.['max_concurrent_batch_size'];
+  return most === undefined || most === null ? {} : { concurrency: most as number };
+}
+
 export function modelRoutes(app: FastifyInstance, { domains: { models, workspaces } }: Context): void {
   post(app, '/v1/api/models/get_version_by_id', Type.Object({ model_version_id: Id }), async ({ actor, body }) => {
     const [version, config] = await Promise.all([models.version(actor, body.model_version_id), models.config(actor, body.model_version_id)]);
@@ -36,6 +42,7 @@ export function modelRoutes(app: FastifyInstance, { domains: { models, workspace
       ...(body.batch_config ? { batchConfig: body.batch_config } : {}),
       ...(body.input_schema ? { inputSchema: readSchema(body.input_schema, 'input_schema') } : {}),
       ...(body.output_schema ? { outputSchema: readSchema(body.output_schema, 'output_schema') } : {}),
+      ...concurrencyOf(body.continuous_batching_config),
     }, Object.fromEntries(Object.entries({ dynamic_batching_config, continuous_batching_config, openai_config }).filter(([, value]) => Boolean(value))));
     return { model_config: configBody(config) };
   });

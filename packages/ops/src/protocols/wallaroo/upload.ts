@@ -3,10 +3,10 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { accelerators, architectures, errorCodes, PotorooError, type Accelerator, type Architecture, type ErrorCode, type Field } from '@potoroo/contract';
 import { decodeArrowSchema } from '@potoroo/batch';
-import type { Actor, ModelVersion } from '../../domains/domains.ts';
+import type { Actor, ModelVersion, UploadInput } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
 import { leaveBodies } from '../streams.ts';
-import { readForm, type FormPart } from './form.ts';
+import { fileOf, readForm, textOf, type FormPart } from '../form.ts';
 import { Maybe, type Context } from './http.ts';
 
 export const Conversion = Type.Object({ framework: Type.String(), arch: Maybe(Type.String()), accel: Type.Optional(Type.Unknown()) }, { additionalProperties: true });
@@ -51,27 +51,23 @@ export function oneOf<T extends string>(values: readonly T[], value: unknown, fi
 /** `none`, or one key with its settings, which stay in the conversion. */
 export const accelOf = (value: unknown): unknown => (typeof value === 'object' && value !== null ? Object.keys(value)[0] : value) ?? 'none';
 
-const maxMetadata = 4 * 1024 * 1024;
-
-async function readText(content: AsyncIterable<Buffer>, field: string, most: number): Promise<string> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of content) {
-    size += piece.length;
-    if (size > most) throw new PotorooError('body_too_large', `${field} is larger than ${most} bytes.`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
-}
-
 /**
- * The content of the one file of a form. The form has to be whole: what comes after the file is read before the last piece
- * counts as the end of the file.
+ * What the conversion record says of how the model is loaded. The client always sends Python 3.8, which no runtime here is made for:
+ * that means none in particular.
  */
-async function* fileOf(file: FormPart, form: AsyncGenerator<FormPart>): AsyncGenerator<Uint8Array> {
-  yield* file.content;
-  while (!(await form.next()).done);
+function uploadOptions({ framework, requirements, python_version, framework_config }: Static<typeof Conversion> & Record<string, unknown>): Pick<UploadInput, 'requirements' | 'pythonVersion' | 'frameworkConfig'> {
+  if (requirements !== undefined && requirements !== null && !(Array.isArray(requirements) && requirements.every((line) => typeof line === 'string'))) throw invalid('metadata.conversion.requirements', 'has to be a list of texts.');
+  const named = typeof framework_config === 'object' && framework_config !== null ? (framework_config as { framework?: unknown; config?: unknown }) : undefined;
+  if (named !== undefined && named.framework !== framework) throw invalid('metadata.conversion.framework_config', `is for the framework ${JSON.stringify(named.framework)?.slice(0, 80)} and the model of ${framework}.`);
+  const lines = (requirements ?? []) as string[];
+  return {
+    ...(lines.length > 0 && { requirements: lines }),
+    ...(typeof python_version === 'string' && /^3\.(?:9|1[0-9])$/.test(python_version) && { pythonVersion: python_version }),
+    ...(named !== undefined && { frameworkConfig: (named.config ?? {}) as Record<string, unknown> }),
+  };
 }
+
+const maxMetadata = 4 * 1024 * 1024;
 
 /**
  * The upload form: `metadata` first, then `file`. The file goes from the socket to the blob store as it comes, so that its
@@ -82,7 +78,7 @@ async function openForm(form: AsyncGenerator<FormPart>) {
   for (let next = await form.next(); !next.done; next = await form.next()) {
     const part = next.value;
     if (part.name === 'metadata') {
-      metadata = readMetadata(await readText(part.content, 'metadata', maxMetadata));
+      metadata = readMetadata(await textOf(part, maxMetadata));
       if (metadata.image_path) throw new PotorooError('framework_unsupported', 'Models that are container images cannot be run here. Upload the model file.');
     } else if (part.name === 'file') {
       if (metadata === undefined) throw invalid('metadata', 'has to come before the file.');
@@ -113,6 +109,7 @@ export async function uploadRoutes(app: FastifyInstance, { domains: { models } }
       accel: oneOf<Accelerator>(accelerators, accelOf(conversion.accel), 'conversion.accel'),
       visibility: metadata.visibility ?? 'private',
       conversion,
+      ...uploadOptions(conversion),
       ...(input ? { inputSchema: input } : {}),
       ...(output ? { outputSchema: output } : {}),
       content,

@@ -110,3 +110,24 @@ function disposition(head: string): { name: string; fileName: string | undefined
   if (name === undefined) throw bad('a part has no name');
   return { name, fileName: parameter('filename') };
 }
+
+/** A part that is a text, at most so many bytes of it. @throws body_too_large */
+export async function textOf({ name, content }: FormPart, most: number): Promise<string> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of content) {
+    size += piece.length;
+    if (size > most) throw new PotorooError('body_too_large', `${name} is larger than ${most} bytes.`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+/**
+ * The content of the one file of a form. The form has to be whole: what comes after the file is read before the last piece
+ * counts as the end of the file.
+ */
+export async function* fileOf(file: FormPart, form: AsyncGenerator<FormPart>): AsyncGenerator<Uint8Array> {
+  yield* file.content;
+  while (!(await form.next()).done);
+}

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { readForm } from './form.ts';
-import { boundary, formBody, formType, type Part } from './testing.ts';
+import { boundary, formBody, formType, type Part } from './wallaroo/testing.ts';
 
 async function read(body: Buffer, cut: (length: number) => number[], type = formType): Promise<{ name: string; fileName: string | undefined; content: string }[]> {
   const ends = [...cut(body.length), body.length];
