@@ -41,6 +41,8 @@ const byCode: Partial<Record<ErrorCode, Advice>> = {
   token_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo token list' },
   tag_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo tag list' },
   connection_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo connection list' },
+  registry_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo registry list' },
+  artifact_not_found: { exit: exitCodes.notFound, next: 'See what the registry has with: potoroo registry models <registry>' },
   not_deployed: { exit: exitCodes.notFound, next: 'Deploy it with: potoroo pipeline deploy <name>' },
   route_not_found: { exit: exitCodes.notFound, next: 'Is the address that of a Potoroo server of this version?' },
   invalid_request: { exit: exitCodes.usage },

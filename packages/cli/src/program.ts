@@ -7,6 +7,7 @@ import { addEngine } from './commands/engine.ts';
 import { addLogin } from './commands/login.ts';
 import { addModel } from './commands/model.ts';
 import { addPipeline } from './commands/pipeline.ts';
+import { addRegistry } from './commands/registry.ts';
 import { addTag } from './commands/tag.ts';
 import { addToken } from './commands/token.ts';
 import { addUp } from './commands/up.ts';
@@ -34,6 +35,7 @@ export function makeProgram(contextOf: ContextOf): Command {
   addDeployment(program, contextOf);
   addTag(program, contextOf);
   addConnection(program, contextOf);
+  addRegistry(program, contextOf);
   addUser(program, contextOf);
   addToken(program, contextOf);
   addAudit(program, contextOf);

@@ -5,6 +5,7 @@ import { Connections } from './connections.ts';
 import { Deployments } from './deployments.ts';
 import { Models } from './models.ts';
 import { Pipelines } from './pipelines.ts';
+import { Registries } from './registries.ts';
 import { Session, type Credentials, type TokenSet } from './session.ts';
 import { Tags } from './tags.ts';
 import { Transport, type CallOptions } from './transport.ts';
@@ -41,6 +42,7 @@ export class Potoroo {
   readonly deployments: Deployments;
   readonly tags: Tags;
   readonly connections: Connections;
+  readonly registries: Registries;
   readonly audit: Audit;
   readonly #transport: Transport;
   readonly #session: Session;
@@ -57,6 +59,7 @@ export class Potoroo {
     this.workspaces = new Workspaces(calls);
     this.tags = new Tags(calls);
     this.connections = new Connections(calls);
+    this.registries = new Registries(calls);
     this.users = new Users(this.#transport);
     this.audit = new Audit(this.#transport);
     this.personalTokens = new PersonalTokens(this.#transport);
