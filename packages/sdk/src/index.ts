@@ -5,12 +5,15 @@ export { DeploymentConfigBuilder, type SidekickModel } from './deployment-config
 export { Deployment, Deployments, type WaitOptions } from './deployments.ts';
 export type { Infer, InferenceInput, InferenceRow, InferOptions } from './inference.ts';
 export type { Rows } from './json.ts';
-export { Logs, type LogOptions, type LogPage, type LogRecord } from './logs.ts';
+export { Logs, type LogLines, type LogOptions, type LogPage, type LogRecord } from './logs.ts';
 export { Model, Models, ModelVersion, type UploadOptions } from './models.ts';
 export { Pages, type Page } from './pages.ts';
-export { Pipeline, Pipelines, type DeployOptions, type StepModel } from './pipelines.ts';
+export { Pipeline, Pipelines, type DeployOptions } from './pipelines.ts';
+export { keySplit, modelStep, randomSplit, shadow, validations, type StepModel } from './steps.ts';
+export { castTypes, col, concatStr, Expression, lit, when, type CastType, type Operand, type Value } from './expressions/expression.ts';
+export { parseExpression, parseValidation } from './expressions/parse.ts';
 export { Registries, Registry } from './registries.ts';
-export { Tag, Tags } from './tags.ts';
+export { Tag, Tags, type TagName } from './tags.ts';
 export type { Credentials, TokenSet } from './session.ts';
 export type { CallOptions } from './transport.ts';
 export type { ModelSource, UploadProgress } from './upload.ts';

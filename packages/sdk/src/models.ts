@@ -4,6 +4,7 @@ import { listOf, type Calls } from './calls.ts';
 import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
 import { reasonError } from './problem.ts';
+import type { TagName } from './tags.ts';
 import type { CallOptions } from './transport.ts';
 import { formOf, uploadOf, type ModelSource, type UploadProgress } from './upload.ts';
 
@@ -73,7 +74,12 @@ export class ModelVersion {
     return (await this.#calls.transport.json<{ lines: string[] }>(`${versions}/${this.id}/upload-log`, options)).lines;
   }
 
-  /** @throws PotorooError with the code and the reason of a model that cannot be used; deadline_exceeded after `timeoutMs`, 180 seconds when not given */
+  /** The tags that it carries. */
+  async tags(options: CallOptions = {}): Promise<TagName[]> {
+    return (await this.#calls.transport.json<{ items: TagName[] }>(`${versions}/${this.id}/tags`, options)).items;
+  }
+
+  /** @throws PotorooError with the code and the reason of a model that cannot be used; deadline_exceeded after `timeoutMs`, 30 minutes when not given: an environment may have to be made */
   async waitUntilReady(options: CallOptions = {}): Promise<ModelVersion> {
     const { signal, timeoutMs = 1_800_000 } = options;
     const limit = AbortSignal.timeout(timeoutMs);
@@ -147,6 +153,12 @@ export class Models {
   /** @throws PotorooError model_not_found */
   async get(id: number, options: CallOptions = {}): Promise<Model> {
     return new Model(this.#calls, await this.#calls.transport.json<ApiModel>(`${base}/${id}`, options));
+  }
+
+  /** Versions, newest first, of which a part of the name, version, digest or file name is `term`. */
+  search(query: { term?: string; workspaceId?: number; createdAfter?: Date; createdBefore?: Date } & CallOptions = {}): Pages<ModelVersion> {
+    const { term, workspaceId, createdAfter, createdBefore, ...call } = query;
+    return listOf<ApiModelVersion>(this.#calls.transport, versions, { term, workspaceId, createdAfter: createdAfter?.toISOString(), createdBefore: createdBefore?.toISOString() }, call).map((info) => new ModelVersion(this.#calls, info));
   }
 
   /** @throws PotorooError model_not_found */
