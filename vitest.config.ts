@@ -8,6 +8,7 @@ const suites = {
   v2: { include: ['tests/v2-clients/**/*.test.ts'], testTimeout: 300_000 },
   fuzz: { include: ['packages/ops/src/protocols/fuzz.test.ts'], testTimeout: 900_000, env: { POTOROO_FUZZ_REQUESTS: '50000' } },
   frameworks: { include: ['tests/frameworks/**/*.test.ts'], testTimeout: 1_200_000 },
+  registries: { include: ['tests/registries/**/*.test.ts'], testTimeout: 900_000 },
   oidc: { include: ['tests/oidc/**/*.test.ts'], testTimeout: 300_000 },
   load: { include: ['tests/load/**/*.test.ts'], testTimeout: 900_000 },
 };
