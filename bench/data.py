@@ -1,6 +1,6 @@
 """Models and bodies of the benchmark, seeds fixed: data.py DIR.
 
-mlp: 29-64-64-1 on float32 rows (credit-card fraud sized), cnn: about 10 ms an image on one core.
+mlp: 29-64-64-1 on float32 rows (credit-card fraud sized), cnn: about 10 ms an image on one core, slow: takes what mlp takes, about 20 ms.
 Bodies are named <case>.<form>; <case>.expected holds the model's own answer as float32.
 """
 import json
@@ -58,6 +58,15 @@ def cnn():
     save("cnn", nodes, [value("tensor", "rows", 3, 224, 224)], [value("output", "rows", 10)], initializers)
 
 
+def slow():
+    names = [f"h{i}" for i in range(151)]
+    nodes = [helper.make_node("MatMul", ["dense_input", "first"], ["h0"])]
+    for before, after in zip(names, names[1:]):
+        nodes += [helper.make_node("MatMul", [before, "again"], [f"{after}m"]), helper.make_node("Tanh", [f"{after}m"], [after])]
+    nodes += [helper.make_node("MatMul", [names[-1], "last"], ["dense_1"])]
+    save("slow", nodes, [value("dense_input", "rows", 29)], [value("dense_1", "rows", 1)], [weights("first", 29, 1024), weights("again", 1024, 1024), weights("last", 1024, 1)])
+
+
 def arrow(name, array):
     item = pa.array(array.reshape(-1))
     offsets = pa.array(np.arange(0, array.size + 1, array.shape[1], dtype=np.int32))
@@ -97,4 +106,5 @@ answer = case("rows", "mlp", "dense_input", rng.standard_normal((1000, 29)).asty
 case("image", "cnn", "tensor", rng.standard_normal((1, 3, 224, 224)).astype(np.float32))
 template = arrow("out.dense_1", answer)
 (out / "arrow.answer").write_bytes(struct.pack("<Q", template.index(answer.tobytes())) + template)
+slow()
 (out / "lengths.json").write_text(json.dumps(lengths))

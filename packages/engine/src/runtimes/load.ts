@@ -25,6 +25,8 @@ export interface ModelFile {
   outputSchema?: readonly Field[];
   /** What it prints; the engine's log by default. */
   onLog?: (stream: 'stdout' | 'stderr', line: string) => void;
+  /** Once loaded it runs only where nothing else wants the core. */
+  yields?: boolean;
   /** Told what becomes of its process and what that writes. */
   sidekick?: SidekickReport;
 }
@@ -69,11 +71,11 @@ export async function loadModel(model: ModelFile, cpus: number): Promise<Runtime
 }
 
 /**
- * Loads a model that challenges another: always off the event loop, in one thread that yields to those that answer.
+ * Loads a model that challenges another: always off the event loop, in one thread or process that yields to those that answer.
  * @throws PotorooError as `loadHere`
  */
 export async function loadChallenger(model: ModelFile): Promise<Runtime> {
-  const runtime = await loadHere(model, 1);
+  const runtime = await loadHere({ ...model, yields: true }, 1);
   if (model.python !== undefined) return runtime;
   const description = runtime.describe();
   await runtime.unload();

@@ -1,7 +1,7 @@
-import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Batch } from '@potoroo/batch';
 import { isPotorooError } from '@potoroo/contract/plain';
+import { threadGivesWay } from './give-way.ts';
 import { loadOnnx } from './onnx.ts';
 import type { FromWorker, WorkerData } from './pool.ts';
 import { detach } from './transfer.ts';
@@ -16,9 +16,8 @@ const complain = (error: unknown): void => say(isPotorooError(error)
 
 try {
   const { file, yields, ...options } = workerData as WorkerData;
-  // On Linux priorities are those of threads, so this is no matter of the whole process.
-  if (yields === true && process.platform === 'linux') setPriority(10);
   const runtime = await loadOnnx(file, options);
+  if (yields === true) threadGivesWay();
   port.on('message', (batch: Batch) => {
     void (async () => {
       try {

@@ -7,7 +7,7 @@ import { detach } from './transfer.ts';
 
 export interface WorkerData extends LoadOptions {
   file: string;
-  /** Its thread gives way to others where there are not enough cores. */
+  /** Its thread runs only where no other wants the core. */
   yields?: boolean;
 }
 /** What a worker says: once that it is ready, then one answer a batch. */

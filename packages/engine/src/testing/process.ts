@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { EngineFailed, EngineReady } from '@potoroo/contract/plain';
 
@@ -21,8 +21,17 @@ export class EngineProcess {
       running.delete(this);
       return code as number | null;
     });
-    this.said = Promise.race([once(this.child, 'message').then(([m]) => m as EngineReady | EngineFailed), this.exited.then(() => undefined)]);
+    this.said = Promise.race([this.#verdict(), this.exited.then(() => undefined)]);
     running.add(this);
+  }
+
+  /** Whether it is ready or failed, among all that it tells its host. */
+  async #verdict(): Promise<EngineReady | EngineFailed | undefined> {
+    for await (const [message] of on(this.child, 'message', { close: ['exit'] })) {
+      const said = message as EngineReady | EngineFailed;
+      if (said.type === 'ready' || said.type === 'failed') return said;
+    }
+    return undefined;
   }
 
   /** Waits until it is ready and gives the port of its public side. */
