@@ -73,6 +73,7 @@ export const errorCodes = {
   engine_out_of_memory: { status: 500, title: 'The engine went over its memory limit' },
   engine_unresponsive: { status: 500, title: 'The engine runs but does not answer' },
   arch_mismatch: { status: 422, title: 'No engine of this architecture runs here' },
+  accel_mismatch: { status: 422, title: 'No engine with this accelerator runs here' },
   insufficient_gpus: { status: 422, title: 'The host has fewer GPUs than asked for' },
   // the machine
   storage_full: { status: 507, title: 'No space left' },

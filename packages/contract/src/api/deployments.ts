@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
 import { DeploymentConfigSchema, deploymentStates, engineStates, ReasonSchema, sidekickStates } from '../deployment.ts';
+import { architectures } from '../pipeline.ts';
 import { IdSchema, oneOf, PageQuerySchema, TimeSchema } from './common.ts';
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -9,6 +10,7 @@ export const DeploymentSchema = Type.Object({
   config: DeploymentConfigSchema,
   wanted: oneOf(['running', 'stopped']),
   generation: Type.Integer({ description: 'Grows with every change of what should be.' }),
+  arch: oneOf(architectures, { description: 'Architecture of its engines: that of its config, else of its models.' }),
   port: nullable(Type.Integer({ description: 'Where its engines listen themselves.' })),
   createdAt: TimeSchema, updatedAt: TimeSchema,
 }, { $id: 'Deployment' });

@@ -197,6 +197,8 @@ export interface Deployment {
   /** What should be. */ wanted: 'running' | 'stopped';
   /** Grows with each change of what should be; `observedGeneration` in the status says what the reconciler has reached. */
   generation: number;
+  /** Of its engines: that of its config, else of its models. */
+  arch: Architecture;
   /** Port of the public side of its engines, kept for the life of the deployment. */
   port: number | null;
   createdAt: Date; updatedAt: Date;

@@ -1,4 +1,4 @@
-import type { AccessList, Architecture, EngineModelStatus, EngineSidekick, EngineSidekickLines, EngineSidekicks, Reason } from '@potoroo/contract';
+import type { Accelerator, AccessList, Architecture, EngineModelStatus, EngineSidekick, EngineSidekickLines, EngineSidekicks, Reason } from '@potoroo/contract';
 
 /** What one engine may use. `memory` in bytes; `cpus` may be a fraction; `gpus` are whole. */
 export interface EngineLimits { readonly cpus: number; readonly memory: number; readonly gpus: number }
@@ -62,6 +62,8 @@ export interface RoutedEngine { readonly socketPath: string; done(): void }
 export interface Host {
   readonly arch: Architecture;
   readonly gpus: number;
+  /** Accelerators that engines can use. */
+  readonly accels: readonly Accelerator[];
   /** Address that clients reach the public ports at. */
   readonly address: string;
   /** Which of these limits hold by force here and which are advice; one sentence each. */

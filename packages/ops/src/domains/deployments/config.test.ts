@@ -10,7 +10,7 @@ describe('deployment config', () => {
 
   test('what the Python client builds is read', () => {
     const config = { engine: { replicas: 2, cpu: 0.5, resources: { limits: { cpu: 0.5, memory: '1Gi' }, requests: { cpu: 0.5, memory: '1Gi' } }, arch: 'x86', accel: 'none' }, enginelb: {}, engineAux: { images: {} }, workspace_id: 3 };
-    expect(readConfig(config)).toEqual({ replicas: 2, limits: { cpus: 0.5, memory: gibibyte, gpus: 0 }, arch: 'x86' });
+    expect(readConfig(config)).toEqual({ replicas: 2, limits: { cpus: 0.5, memory: gibibyte, gpus: 0 }, arch: 'x86', accel: 'none' });
   });
 
   test.each([
@@ -43,6 +43,7 @@ describe('deployment config', () => {
     ['engine.resources.requests.memory', { engine: { resources: { requests: { memory: '-1Gi' } } } }],
     ['engine.resources.limits.cpu', { engine: { resources: { limits: { cpu: '1x' } } } }],
     ['engine.autoscale.replica_max', { engine: { autoscale: { replica_min: 3, replica_max: 2 } } }],
+    ['engine.arch', { engine: { arch: 'ARM' } }], ['engine.arch', { engine: { arch: 'sparc' } }], ['engine.accel', { engine: { accel: 'magic' } }], ['engine.accel', { engine: { accel: { magic: {} } } }],
     ['engine', { engine: 4 }], ['config', 'x'], ['config', null],
   ])('a wrong %s is refused by name', (field, config) => {
     expect(() => readConfig(config)).toThrow(expect.objectContaining({ code: 'invalid_request', fields: [expect.objectContaining({ field })] }));

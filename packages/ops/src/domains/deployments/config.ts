@@ -1,9 +1,10 @@
-import { DeploymentConfigSchema, isolations, PotorooError, type DeploymentConfig, type Isolation, type PythonModel } from '@potoroo/contract';
+import { accelerators, architectures, DeploymentConfigSchema, isolations, PotorooError, type Accelerator, type Architecture, type DeploymentConfig, type Isolation, type PythonModel } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { EngineLimits } from '../../hosts/host.ts';
+import type { Wanted } from './placement.ts';
 
 /** What a deployment config asks for, its defaults filled in: those of the guide for native runtimes. */
-export interface Wish { readonly replicas: number; readonly limits: EngineLimits; readonly arch: string | undefined }
+export interface Wish { readonly replicas: number; readonly limits: EngineLimits; readonly arch: Architecture | undefined; readonly accel: Accelerator | undefined }
 
 const defaults = { cpus: 4, memory: '3Gi' };
 const gpuResources = ['nvidia.com/gpu', 'gpu.intel.com/i915', 'amd.com/gpu', 'qualcomm.com/qaic'];
@@ -24,7 +25,7 @@ export function readConfig(config: unknown): Wish {
   return {
     replicas: replicas(engine),
     limits: { cpus: cpu ?? defaults.cpus, memory: memory ?? parseMemory(defaults.memory) ?? 0, gpus },
-    arch: engine.arch,
+    ...targetOf('engine', engine),
   };
 }
 
@@ -36,9 +37,9 @@ export type Sidekick = Pick<PythonModel, 'cpus' | 'memoryBytes' | 'env' | 'gpus'
  * `<model name>-<model version id>`, and where it is to run: `isolation` and `network` of its entry, else of `engineAux`, else `otherwise`.
  * @throws invalid_request
  */
-export function readSidekick(config: DeploymentConfig, key: string, otherwise: Isolation = 'process'): { sidekick: Sidekick; arch: string | undefined } {
+export function readSidekick(config: DeploymentConfig, key: string, otherwise: Isolation = 'process'): { sidekick: Sidekick } & Wanted {
   const all = (config.engineAux ?? {}) as Placement;
-  const image = (config.engineAux?.images?.[key] ?? {}) as Placement & { resources?: Record<'limits' | 'requests', Record<string, string | number> | undefined>; env?: unknown; arch?: string };
+  const image = (config.engineAux?.images?.[key] ?? {}) as Placement & { resources?: Record<'limits' | 'requests', Record<string, string | number> | undefined>; env?: unknown; arch?: unknown; accel?: unknown };
   const { limits = {}, requests = {} } = image.resources ?? { limits: {}, requests: {} };
   const field = `engineAux.images.${key}`;
   const cpu = cpus(`${field}.resources.limits.cpu`, limits['cpu']) ?? cpus(`${field}.resources.requests.cpu`, requests['cpu']);
@@ -50,13 +51,23 @@ export function readSidekick(config: DeploymentConfig, key: string, otherwise: I
   const isolation = isolationOf(`${field}.isolation`, image.isolation) ?? isolationOf('engineAux.isolation', all.isolation) ?? otherwise;
   const network = flag(`${field}.network`, image.network) ?? flag('engineAux.network', all.network) ?? false;
   return {
-    arch: image.arch,
+    ...targetOf(field, image),
     sidekick: {
       ...(cpu !== undefined && { cpus: cpu }), ...(memory !== undefined && { memoryBytes: memory }), ...(gpus > 0 && { gpus }),
       ...(env.length > 0 && { env: Object.fromEntries(env.map((e) => [e.name, e.value])) as Record<string, string> }),
       ...(isolation === 'container' && { isolation }), ...(network && { network }),
     },
   };
+}
+
+/** Null is nothing said; an accelerator may come as one key with its settings. */
+function targetOf(field: string, { arch, accel }: { arch?: unknown; accel?: unknown }): Wanted {
+  const oneOf = <T extends string>(name: string, value: unknown, words: readonly T[]): T | undefined => {
+    if (value !== undefined && value !== null && !words.includes(value as T)) throw bad(`${field}.${name}`, value, `one of ${words.join(', ')}`);
+    return (value ?? undefined) as T | undefined;
+  };
+  const named = typeof accel === 'object' && accel !== null ? Object.keys(accel)[0] : accel;
+  return { arch: oneOf('arch', arch, architectures), accel: oneOf('accel', named, accelerators) };
 }
 
 interface Placement { isolation?: unknown; network?: unknown }

@@ -1,8 +1,8 @@
-import { readdirSync } from 'node:fs';
+import { createReadStream, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { infer } from '../../hosts/testing.ts';
+import { fixture, infer } from '../../hosts/testing.ts';
 import { databases, type TestStorage } from '../../storage/testing.ts';
 import type { Actor, Deployment, DeploymentStatus } from '../domains.ts';
 import type { DeploymentParts } from './deployments.service.ts';
@@ -127,14 +127,30 @@ describe.each(databases)('deployments on $name', ({ open }) => {
 
   test.each([
     ['GPUs that are not there', { engine: { gpu: 1 } }, 'insufficient_gpus', /gpus is 1, but this host has no GPU/],
-    ['models of another architecture', { engine: { arch: 'power10' } }, 'arch_mismatch', /arch is power10/],
-  ])('%s are an error with a reason, before anything starts', async (_, config, code, message) => {
+    ['a config of another architecture than the models', { engine: { arch: 'power10' } }, 'arch_mismatch', /uploaded for arch x86 and the deployment config says power10/],
+    ['models of an architecture that is not here', {}, 'arch_mismatch', /arch is arm, but engines run on x86 here/, { arch: 'arm' as const }],
+    ['models of an architecture that is not here, and a config that says so', { engine: { arch: 'arm' } }, 'arch_mismatch', /arch is arm, but engines run on x86 here/, { arch: 'arm' as const }],
+    ['models of ARM with a config of x86', { engine: { arch: 'x86' } }, 'arch_mismatch', /uploaded for arch arm and the deployment config says x86/, { arch: 'arm' as const }],
+    ['models for an accelerator that is not here', {}, 'accel_mismatch', /accel is cuda, but engines run with no accelerator here/, { accel: 'cuda' as const }],
+  ])('%s are an error with a reason, before anything starts', async (_, config, code, message, of) => {
     await start();
-    const { id: pipelineId } = await stage.pipeline('doubler', 'chain-first');
+    const model = await stage.models.upload(stage.admin, { workspaceId: stage.workspaceId, name: 'chain-first', fileName: 'm.onnx', framework: 'onnx', content: createReadStream(fixture('chain-first')), ...of });
+    const { id: pipelineId } = await stage.pipelines.create(stage.admin, { workspaceId: stage.workspaceId, name: 'doubler', steps: [{ type: 'model', model: { name: model.name, version: model.version } }] });
     const { id } = await stage.deployments.deploy(stage.admin, { pipelineId, config });
     const status = await until(id, (s) => s.state === 'error');
     expect(status).toMatchObject({ engines: [], reason: { code, message: expect.stringMatching(message) } });
     await expect(stage.deployments.route(stage.admin, id, Date.now() + 5_000)).rejects.toMatchObject({ code: 'no_engine_ready', message: expect.stringMatching(message) });
+  });
+
+  test('a config that moves a running pipeline to an architecture its models are not for is refused, and what runs serves on', async () => {
+    await start();
+    const { id, pipelineId, port, arch } = await deployed();
+    expect(arch).toBe('x86');
+    await stage.deployments.deploy(stage.admin, { pipelineId, config: { engine: { cpu: 1, arch: 'arm' } } });
+    expect(await until(id, (s) => s.state === 'degraded')).toMatchObject({ current: false, readyReplicas: 1, reason: { code: 'arch_mismatch' } });
+    expect((await infer({ port: port ?? 0 })).status).toBe(200);
+    await stage.deployments.deploy(stage.admin, { pipelineId, config: { engine: { cpu: 1, arch: 'x86' } } });
+    await until(id, running);
   });
 
   test('a killed engine is replaced in under two seconds, counted, and its spool taken in', async () => {

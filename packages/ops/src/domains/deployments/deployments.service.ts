@@ -14,6 +14,7 @@ import { checkChain, linkOf } from './chain.ts';
 import { concurrencyOf, optionsOf } from '../models/python-loads.ts';
 import { readConfig, readSidekick } from './config.ts';
 import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
+import { placementOf, type Wanted } from './placement.ts';
 import { defaultBounds, type Bounds } from './plan.ts';
 import { bundleOf, Reconciler, type ReconcilerParts } from './reconciler.ts';
 import { defaultSidekickBounds, Sidekicks, type SidekickBounds } from './sidekicks.ts';
@@ -222,7 +223,7 @@ export class DeploymentService implements Deployments {
   }
 
   async #spec(actor: Actor, pipeline: Pipeline, version: PipelineVersion, config: DeploymentConfig): Promise<DeploymentSpec> {
-    const { replicas, limits, arch } = readConfig(config);
+    const { replicas, limits, arch: wantedArch, accel } = readConfig(config);
     const refs = modelsOf(version.steps);
     const found = new Map<string, Found>();
     for (const ref of refs) {
@@ -240,9 +241,10 @@ export class DeploymentService implements Deployments {
       models: models.map(({ model }) => model),
     };
     const all = { ...limits, gpus: models.reduce((sum, { model: { python } }) => sum + (python?.gpus ?? 0), limits.gpus) };
-    const archs = [...(arch === undefined ? models.map((m) => m.version.arch) : [arch]), ...models.flatMap((m) => m.arch ?? [])];
-    const revision = createHash('sha256').update(JSON.stringify([bundle, all])).digest('hex').slice(0, 16);
-    return { revision, replicas, bundle, limits: all, archs: [...new Set(archs)] };
+    const { arch, archs, accels, refusal } = placementOf({ arch: wantedArch, accel }, models.map(({ version: { name, arch: own, accel: ownAccel }, sidekick }) => ({ name, arch: own, accel: ownAccel, ...(sidekick && { sidekick }) })));
+    // Refused, it is another set than the one that may run, so that the two are not taken for each other.
+    const revision = createHash('sha256').update(JSON.stringify([bundle, all, ...(refusal === null ? [] : [refusal])])).digest('hex').slice(0, 16);
+    return { revision, replicas, bundle, limits: all, arch, archs, accels, ...(refusal !== null && { refusal }) };
   }
 
   async #model(actor: Actor, ref: { name: string; version: string }, deployment: DeploymentConfig): Promise<Found> {
@@ -255,13 +257,13 @@ export class DeploymentService implements Deployments {
     const { id, name, fileName, environment } = version;
     const sha256 = version.convertedSha256 ?? version.sha256;
     const framework = version.convertedSha256 === null ? version.framework : 'onnx';
-    const { sidekick, arch } = readSidekick(deployment, `${name}-${id}`, this.#parts.isolation);
+    const { sidekick, arch, accel } = readSidekick(deployment, `${name}-${id}`, this.#parts.isolation);
     const python = environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...(concurrency !== undefined && { concurrency }), ...sidekick };
     // Undefined properties vanish in JSON, so that the same config gives the same revision.
     // A later config that is about something else leaves the schemas of the upload as they are.
     const schemas = python === undefined ? { inputSchema, outputSchema } : { inputSchema: inputSchema ?? some(version.inputs), outputSchema: outputSchema ?? some(version.outputs) };
     const config = JSON.parse(JSON.stringify({ tensorFields, batchConfig, filterThreshold, ...schemas })) as BundleModel['config'];
-    return { version, arch, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config, ...(python && { python }) } };
+    return { version, sidekick: python && { arch, accel }, model: { id, configId, name, version: version.version, sha256, framework, fileName, file: `models/${sha256}`, config, ...(python && { python }) } };
   }
 
   /** Id of the deployment; null when it was changed by somebody else in between. */
@@ -313,8 +315,8 @@ function comparable(status: DeploymentStatus): string {
   return JSON.stringify({ ...status, engines: status.engines.map((e) => ({ ...e, sidekicks: e.sidekicks.map(({ memoryBytes: _, cpuSeconds: __, log: ___, ...rest }) => rest) })) });
 }
 
-/** A model of the pipeline as its engines are to run it; `arch` is what the deployment says of its sidekick. */
-interface Found { readonly version: ModelVersion; readonly model: BundleModel; readonly arch: string | undefined }
+/** A model of the pipeline as its engines are to run it; `sidekick` is where the deployment says that its sidekick runs. */
+interface Found { readonly version: ModelVersion; readonly model: BundleModel; readonly sidekick: Wanted | undefined }
 
 function same(row: DeploymentRow, version: PipelineVersion, config: DeploymentConfig, spec: DeploymentSpec): boolean {
   return row.pipelineVersionId === version.id && row.spec.revision === spec.revision && row.spec.replicas === spec.replicas
@@ -324,7 +326,7 @@ function same(row: DeploymentRow, version: PipelineVersion, config: DeploymentCo
 function deploymentOf(row: DeploymentRow): Deployment {
   const { id, pipelineId, workspaceId, pipelineVersionId, config, wanted, generation, port } = row;
   return {
-    id, pipelineId, pipelineName: row.spec.bundle.pipeline.name, workspaceId, pipelineVersionId, config, wanted, generation, port,
+    id, pipelineId, pipelineName: row.spec.bundle.pipeline.name, workspaceId, pipelineVersionId, config, wanted, generation, port, arch: row.spec.arch ?? row.spec.archs[0] ?? 'x86',
     createdAt: date(row.createdAt), updatedAt: date(row.updatedAt),
   };
 }

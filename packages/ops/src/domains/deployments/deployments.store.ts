@@ -1,4 +1,4 @@
-import type { Bundle, DeploymentConfig } from '@potoroo/contract';
+import type { Accelerator, Architecture, Bundle, DeploymentConfig, Reason } from '@potoroo/contract';
 import type { Generated, Kysely, Selectable } from 'kysely';
 import type { EngineLimits } from '../../hosts/host.ts';
 import type { Database } from '../../storage/database.ts';
@@ -21,7 +21,11 @@ export interface DeploymentSpec {
   bundle: Bundle;
   limits: EngineLimits;
   /** Architectures that its models were uploaded for, or the one that the deployment config names. */
-  archs: string[];
+  archs: Architecture[];
+  /** That of its engines. Specs of before have none of these. */
+  arch?: Architecture; accels?: Accelerator[];
+  /** Why it can run nowhere. */
+  refusal?: Reason;
 }
 export interface DeploymentRow {
   id: number; pipelineId: number; workspaceId: number; pipelineVersionId: number; wanted: 'running' | 'stopped'; generation: number;

@@ -180,9 +180,14 @@ export class Reconciler {
 
   #refusal(spec: DeploymentSpec): Reason | null {
     const { host } = this.#parts;
+    if (spec.refusal !== undefined) return spec.refusal;
     const other = spec.archs.find((arch) => arch !== host.arch);
     if (other !== undefined) {
       return { code: 'arch_mismatch', message: `arch is ${other}, but engines run on ${host.arch} here: upload the model with arch ${host.arch}, or set the arch of the deployment config to it.` };
+    }
+    const accel = (spec.accels ?? []).find((a) => !host.accels.includes(a));
+    if (accel !== undefined) {
+      return { code: 'accel_mismatch', message: `accel is ${accel}, but engines run with ${host.accels.length === 0 ? 'no accelerator' : host.accels.join(', ')} here: upload the model with accel ${host.accels[0] ?? 'none'}, and leave the accel of the deployment config to it.` };
     }
     if (spec.limits.gpus > host.gpus) {
       return { code: 'insufficient_gpus', message: `gpus is ${spec.limits.gpus}, but this host has ${host.gpus === 0 ? 'no GPU' : `only ${host.gpus}`}: set gpus to ${host.gpus}.` };

@@ -5,7 +5,7 @@ import { newMemory, type Crash, type Memory } from './plan.ts';
 import { statusOf, type StatusInput } from './status.ts';
 
 const spec = (revision: string, replicas: number): DeploymentSpec => ({
-  revision, replicas, limits: { cpus: 1, memory: 1, gpus: 0 }, archs: ['x86'],
+  revision, replicas, limits: { cpus: 1, memory: 1, gpus: 0 }, archs: ['x86' as const],
   bundle: { format: 1, pipeline: { id: 1, name: 'p', version: `version-${revision}`, versionId: 1, workspaceId: 1, deploymentId: 0 }, steps: [], models: [] },
 });
 const row = (more: Partial<DeploymentRow>): DeploymentRow => ({

@@ -52,6 +52,7 @@ export async function openProcessHost(options: ProcessHostOptions): Promise<Host
 class ProcessHost implements Host {
   readonly arch = process.arch === 'arm64' ? 'arm' : process.arch === 'ppc64' ? 'power10' : 'x86';
   readonly gpus = 0;
+  readonly accels: Host['accels'] = [];
   readonly address: string;
   readonly #options: ProcessHostOptions;
   readonly #engines = new Map<string, EngineProcess>();
