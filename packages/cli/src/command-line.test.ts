@@ -66,7 +66,7 @@ describe('a wrong command line', () => {
     ['a missing argument', ['pipeline', 'deploy'], 2, /missing required argument 'name'/],
     ['half a replica', ['pipeline', 'deploy', 'p', '--replicas', '0.5'], 2, /whole number of at least 1/],
     ['a time without sense', ['pipeline', 'deploy', 'p', '--timeout', 'soon'], 2, /such as 90s/],
-    ['an unknown framework', ['model', 'upload', 'm', 'f', '--framework', 'cobol'], 2, /Allowed choices are/],
+    ['an unknown processor', ['model', 'upload', 'm', 'f', '--arch', 'z80'], 2, /Allowed choices are/],
     ['an address that is none', ['model', 'list', '--url', 'nowhere'], 2, /"nowhere" is not one/],
     ['no log-in', ['model', 'list'], 3, /You are not logged in[^]*potoroo login/],
     ['no terminal to ask on', ['login'], 2, /no terminal to ask on/],

@@ -12,7 +12,7 @@ import { DeploymentService } from './domains/deployments/deployments.service.ts'
 import type { Domains } from './domains/domains.ts';
 import { DeviceService } from './domains/identity/device.service.ts';
 import { ExternalIssuer } from './domains/identity/external.ts';
-import { IdentityService } from './domains/identity/identity.service.ts';
+import { IdentityService, type SignIn } from './domains/identity/identity.service.ts';
 import { PersonalTokenService } from './domains/identity/personal-tokens.service.ts';
 import { openLogs } from './domains/logs/logs.service.ts';
 import { Environments } from './domains/environments/environments.service.ts';
@@ -82,12 +82,17 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const access = new Access(db);
     const onError = (error: unknown, context: Record<string, unknown>) => log.error({ err: error, ...context }, 'a background task failed and will be tried again');
 
+    const audit = new AuditService(db, access, clock, onError);
+    const onSignIn = async ({ action, outcome, address, user = { id: '', email: '' } }: SignIn): Promise<void> => {
+      await audit.add(user, { action, kind: 'address', objectId: address, workspaceId: null, outcome });
+    };
+
     const users = new UserService(db, access, clock);
     const personalTokens = new PersonalTokenService(db, clock);
     const external = settings.oidcIssuer === undefined ? undefined : new ExternalIssuer({
       issuer: settings.oidcIssuer, clientId: settings.oidcClientId, emailClaim: settings.oidcEmailClaim, roleClaim: settings.oidcRoleClaim, adminRole: settings.oidcAdminRole, clock, onKeys: () => access.changed(),
     });
-    const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed() });
+    const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds });
     opened.push(() => environments.close());
@@ -124,7 +129,6 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
-    const audit = new AuditService(db, access, clock);
     const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
 
     const stopping = new AbortController();
@@ -145,6 +149,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const shorten = () => {
       logs.removeExpired().then((all) => { for (const { until, ...removed } of all) log.info({ ...removed, until: new Date(until).toISOString() }, 'removed log records that are over the retention'); })
         .catch((error: unknown) => onError(error, { doing: 'removing old log records' }));
+      audit.removeExpired(settings.auditRetentionDays).then((records) => { if (records > 0) log.info({ records }, 'removed audit records that are over the retention'); })
+        .catch((error: unknown) => onError(error, { doing: 'removing old audit records' }));
     };
     const sweep = setInterval(() => {
       models.sweep().catch((error: unknown) => onError(error, { doing: 'removing unused files' }));

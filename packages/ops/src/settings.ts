@@ -42,6 +42,7 @@ export const SettingsSchema = Type.Object({
   inferenceTimeout: setting('POTOROO_INFERENCE_TIMEOUT', Type.Integer({ default: 60, minimum: 1, maximum: 3600, description: 'Seconds an inference through ops may take when the request does not say.' })),
   logRetentionDays: setting('POTOROO_LOG_RETENTION_DAYS', Type.Integer({ default: 365, minimum: 0, maximum: 36_500, description: 'Days that inference log records are kept, unless their pipeline says otherwise; 0 keeps them for ever.' })),
   logRetentionBytes: setting('POTOROO_LOG_RETENTION_BYTES', Type.Integer({ default: 68_719_476_736, minimum: 0, description: 'Size up to which the inference log of a pipeline is kept, in bytes, unless it says otherwise; 0 is any size.' })),
+  auditRetentionDays: setting('POTOROO_AUDIT_RETENTION_DAYS', Type.Integer({ default: 1095, minimum: 0, maximum: 36_500, description: 'Days that audit records are kept; 0 keeps them for ever.' })),
   sidekickLogDays: setting('POTOROO_SIDEKICK_LOG_DAYS', Type.Integer({ default: 7, minimum: 0, maximum: 36_500, description: "Days that a sidekick and what it printed is kept after its end." })),
   sidekickLogBytes: setting('POTOROO_SIDEKICK_LOG_BYTES', Type.Integer({ default: 8_388_608, minimum: 65_536, description: 'Size up to which what one sidekick prints is kept, in bytes; the oldest lines go first.' })),
   drainTimeout: setting('POTOROO_DRAIN_TIMEOUT', Type.Integer({ default: 20, minimum: 1, maximum: 3600, description: 'Seconds that requests in progress get to finish when the server stops.' })),

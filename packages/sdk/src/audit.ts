@@ -3,9 +3,9 @@ import { listOf } from './calls.ts';
 import type { Pages } from './pages.ts';
 import type { CallOptions, Transport } from './transport.ts';
 
-export interface AuditFilter { workspaceId?: number; userId?: string; kind?: string; objectId?: string; action?: string }
+export interface AuditFilter { workspaceId?: number; userId?: string; kind?: string; objectId?: string; action?: string; outcome?: string; start?: Date; end?: Date }
 
-/** Who changed what, newest first. */
+/** Who changed what and who signed in, newest first. */
 export class Audit {
   readonly #transport: Transport;
 
@@ -15,7 +15,7 @@ export class Audit {
 
   /** For administrators; with `workspaceId`, for owners of that workspace too. @throws PotorooError forbidden */
   list(query: AuditFilter & CallOptions = {}): Pages<ApiAuditRecord> {
-    const { signal, timeoutMs, ...filter } = query;
-    return listOf<ApiAuditRecord>(this.#transport, `${apiPrefix}/audit`, { ...filter }, { signal, timeoutMs });
+    const { signal, timeoutMs, start, end, ...filter } = query;
+    return listOf<ApiAuditRecord>(this.#transport, `${apiPrefix}/audit`, { ...filter, start: start?.toISOString(), end: end?.toISOString() }, { signal, timeoutMs });
   }
 }

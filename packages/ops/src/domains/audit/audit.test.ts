@@ -44,6 +44,29 @@ describe.each(databases)('audit on $name', (database) => {
     expect((await last())?.id).toBe(refused?.id);
   });
 
+  test('a change is written down before it is made: what a crash cuts off is there as begun', async () => {
+    let meanwhile: unknown;
+    const cut = audited({ ...domains, tags: new Proxy(domains.tags, { get: () => async () => { meanwhile = await last(); throw new Error('the power goes'); } }) }, audit);
+    await expect(cut.tags.create(t.ann, 'x')).rejects.toThrow('the power goes');
+    expect(meanwhile).toMatchObject({ email: 'ann@ex.co', action: 'tags.create', kind: 'tag', objectId: null, outcome: 'begun' });
+    expect(await last()).toMatchObject({ action: 'tags.create', outcome: 'internal' });
+    const [made] = [await domains.tags.create(t.ann, 'kept')];
+    expect(await last()).toMatchObject({ action: 'tags.create', objectId: String(made.id), outcome: 'done' });
+  });
+
+  test('what cannot be written down is not done; an end that cannot be is told, and the change stands', async () => {
+    const told: unknown[] = [];
+    const failing = (method: 'begin' | 'end') => audited(domains, { begin: (...given) => (method === 'begin' ? Promise.reject(new Error('disk full')) : audit.begin(...given)), end: (...given) => audit.end(...given) });
+    await expect(failing('begin').tags.create(t.ann, 'never')).rejects.toThrow('disk full');
+    expect((await domains.tags.list(t.ann, { tag: 'never' })).items).toEqual([]);
+    const closed = await databases[0]!.open();
+    const broken = new AuditService(closed.db, t.access, () => t.time.now, (error) => told.push(error));
+    await closed.close();
+    const half = audited(domains, { begin: (...given) => audit.begin(...given), end: (...given) => broken.end(...given) });
+    await half.tags.create(t.ann, 'stands');
+    expect([told.length, (await domains.tags.list(t.ann, { tag: 'stands' })).items.length]).toEqual([1, 1]);
+  });
+
   test('no secret gets into it', async () => {
     const made = await domains.connections.create(t.ann, { name: 'sales', type: 'X', details: { password: 'correct horse' } });
     await domains.connections.details(t.ann, { id: made.id });
@@ -67,5 +90,23 @@ describe.each(databases)('audit on $name', (database) => {
     expect(next.items[0]!.id).toBeLessThan(first.items[1]!.id);
     expect((await audit.list(t.admin, { userId: t.eve.id })).items.map((r) => r.outcome)).toEqual(['workspace_not_found']);
     expect((await audit.list(t.admin, { kind: 'connection', action: 'connections.create' })).items).toHaveLength(1);
+  });
+
+  test('is narrowed by time and outcome, and goes when it is old', async () => {
+    const { now } = t.time;
+    t.time.now += 10 * 86_400_000;
+    const day = (n: number) => new Date(now + n * 86_400_000);
+    await domains.tags.create(t.ann, 'later');
+    expect((await audit.list(t.admin, { start: day(9) })).items.map((r) => r.action)).toEqual(['tags.create']);
+    expect((await audit.list(t.admin, { end: day(1), limit: 1 })).items[0]!.time.getTime()).toBe(now);
+    expect((await audit.list(t.admin, { outcome: 'workspace_not_found' })).items.length).toBe(1);
+    const before = Number((await t.storage.db.selectFrom('auditRecords').select(({ fn }) => fn.countAll().as('n')).executeTakeFirstOrThrow()).n);
+    expect(await audit.removeExpired(0)).toBe(0);
+    expect(await audit.removeExpired(11)).toBe(0);
+    // More than go in one statement.
+    await t.storage.db.insertInto('auditRecords').values(Array.from({ length: 2500 }, (_, i) => ({ time: i, userUuid: 'u', email: 'e', action: 'a', kind: 'k', objectId: null, workspaceId: null, outcome: 'done', requestId: null }))).execute();
+    expect(await audit.removeExpired(9)).toBe(before + 2500 - 1);
+    expect((await audit.list(t.admin)).items).toHaveLength(1);
+    t.time.now = now;
   });
 });

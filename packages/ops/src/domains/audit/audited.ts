@@ -71,10 +71,10 @@ const rules = { users, workspaces, models, pipelines, deployments, logs, tags, c
 type WorkspaceOf = (actor: Actor, change: Change) => Promise<number | undefined>;
 
 /**
- * The domains as the protocols get them: every change through them leaves a record, made or refused. This is the one place
- * that records, so that no protocol can forget to; what ops does of itself goes past it.
+ * The domains as the protocols get them: every change through them leaves a record, made or refused. This is the one place that
+ * records changes, so that no protocol can forget to; what ops does of itself goes past it. Sign-ins record themselves.
  */
-export function audited<D extends Pick<Domains, keyof typeof rules>>(domains: D, audit: Pick<AuditService, 'add'>): D {
+export function audited<D extends Pick<Domains, keyof typeof rules>>(domains: D, audit: Pick<AuditService, 'begin' | 'end'>): D {
   const workspaceOf: WorkspaceOf = async (actor, { kind, objectId }) => {
     if (typeof objectId !== 'number') return undefined;
     const read = kind === 'pipeline' ? domains.pipelines.get(actor, objectId) : kind === 'model version' ? domains.models.version(actor, objectId) : undefined;
@@ -86,7 +86,7 @@ export function audited<D extends Pick<Domains, keyof typeof rules>>(domains: D,
 
 type Rule = (args: unknown[], result: unknown) => Change;
 
-function recording(name: string, service: object, of: Readonly<Record<string, Rule>>, workspaceOf: WorkspaceOf, audit: Pick<AuditService, 'add'>): object {
+function recording(name: string, service: object, of: Readonly<Record<string, Rule>>, workspaceOf: WorkspaceOf, audit: Pick<AuditService, 'begin' | 'end'>): object {
   return new Proxy(service, {
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target);
@@ -96,19 +96,17 @@ function recording(name: string, service: object, of: Readonly<Record<string, Ru
       const rule = typeof property === 'string' && Object.hasOwn(of, property) ? of[property] : undefined;
       if (rule === undefined) return method;
       return async (actor: Actor, ...args: unknown[]) => {
-        const record = async (result: unknown, outcome: string): Promise<void> => {
-          const change = rule(args, result);
-          await audit.add(actor, { action: `${name}.${String(property)}`, kind: change.kind, objectId: change.objectId === undefined ? null : String(change.objectId), workspaceId: change.workspaceId ?? before ?? null, outcome });
-        };
-        // Looked up first: afterwards it may be gone.
         const early = rule(args, undefined);
+        // Looked up first: afterwards it may be gone.
         const before = early.workspaceId ?? (await workspaceOf(actor, early));
+        const shown = ({ objectId, workspaceId }: Change) => ({ objectId: objectId === undefined ? null : String(objectId), workspaceId: workspaceId ?? before ?? null });
+        const id = await audit.begin(actor, { action: `${name}.${String(property)}`, kind: early.kind, ...shown(early) });
         try {
           const result = await method(actor, ...args);
-          await record(result, 'done');
+          await audit.end(id, { ...shown(rule(args, result)), outcome: 'done' });
           return result;
         } catch (error) {
-          await record(undefined, isPotorooError(error) ? error.code : 'internal');
+          await audit.end(id, { ...shown(early), outcome: isPotorooError(error) ? error.code : 'internal' });
           throw error;
         }
       };

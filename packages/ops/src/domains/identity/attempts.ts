@@ -10,20 +10,27 @@ const maxKeys = 10_000;
  * per address, so that many accounts cannot be tried from one place. Bounded: beyond the limit the oldest are forgotten.
  */
 export class Attempts {
-  readonly #failures = new Map<string, { count: number; until: number }>();
+  readonly #failures = new Map<string, { count: number; until: number; told: boolean }>();
   readonly #clock: () => number;
   readonly #what: string;
+  readonly #onLimited: (account: string, address: string) => Promise<void>;
 
-  constructor(clock: () => number, what = 'Too many wrong passwords') {
+  /** `onLimited` hears of each limit once, however often somebody runs into it. */
+  constructor(clock: () => number, what: string, onLimited: (account: string, address: string) => Promise<void>) {
     this.#clock = clock;
     this.#what = what;
+    this.#onLimited = onLimited;
   }
 
   /** @throws rate_limited */
-  check(account: string, address: string): void {
+  async check(account: string, address: string): Promise<void> {
     for (const [key, limit] of limits(account, address)) {
       const entry = this.#failures.get(key);
       if (entry === undefined || entry.until <= this.#clock() || entry.count < limit) continue;
+      if (!entry.told) {
+        entry.told = true;
+        await this.#onLimited(account, address);
+      }
       const minutes = Math.ceil((entry.until - this.#clock()) / 60_000);
       throw new PotorooError('rate_limited', `${this.#what}: try again in ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}.`);
     }
@@ -35,7 +42,7 @@ export class Attempts {
       const entry = this.#failures.get(key);
       const count = entry !== undefined && entry.until > now ? entry.count + 1 : 1;
       this.#failures.delete(key);
-      this.#failures.set(key, { count, until: now + windowMs });
+      this.#failures.set(key, { count, until: now + windowMs, told: false });
     }
     for (const key of this.#failures.keys()) {
       if (this.#failures.size <= maxKeys) break;

@@ -27,7 +27,7 @@ export class DeviceService implements DeviceSignIns {
   constructor(db: Kysely<Database>, identity: IdentityService, clock: () => number) {
     this.#store = new DeviceStore(db);
     this.#identity = identity;
-    this.#guesses = new Attempts(clock, 'Too many wrong codes');
+    this.#guesses = new Attempts(clock, 'Too many wrong codes', (_, address) => identity.report('devices.approve', 'rate_limited', address, undefined));
     this.#clock = clock;
   }
 
@@ -68,7 +68,7 @@ export class DeviceService implements DeviceSignIns {
   async approve(userCode: string, username: string, password: string, address: string): Promise<void> {
     const row = await this.#pending(userCode, address);
     if (row === undefined) throw gone();
-    const userUuid = await this.#identity.authenticate(username, password, address);
+    const userUuid = await this.#identity.authenticate(username, password, address, 'devices.approve');
     if (!(await this.#store.decide(row.id, { state: 'approved', userUuid }))) throw gone();
   }
 
@@ -79,7 +79,7 @@ export class DeviceService implements DeviceSignIns {
 
   /** A code that is waiting; a wrong one counts as a guess. @throws rate_limited */
   async #pending(given: string, address: string): Promise<DeviceRow | undefined> {
-    this.#guesses.check('', address);
+    await this.#guesses.check('', address);
     const plain = given.toUpperCase().replace(/[^A-Z]/g, '').slice(0, 8);
     const row = await this.#store.by({ userCode: `${plain.slice(0, 4)}-${plain.slice(4)}` });
     if (row?.state === 'pending' && row.expiresAt > this.#clock()) return row;

@@ -24,7 +24,12 @@ export interface IdentityOptions {
   readonly external?: ExternalIssuer | undefined;
   /** Called when somebody became an administrator, or is none any more, by what the other issuer says. */
   readonly onRole?: (() => void) | undefined;
+  /** Hears of every sign-in with a password, made or refused, before it is answered. */
+  readonly onSignIn?: ((signIn: SignIn) => Promise<void>) | undefined;
 }
+
+/** `user` is missing where nobody has that name: what was typed there may be a password. */
+export interface SignIn { readonly action: 'identity.signIn' | 'devices.approve'; readonly outcome: 'done' | 'invalid_credentials' | 'rate_limited'; readonly address: string; readonly user?: { readonly id: string; readonly email: string } | undefined }
 
 interface Key { readonly kid: string; readonly publicJwk: JWK; readonly sign: CryptoKey; readonly verify: CryptoKey }
 
@@ -50,7 +55,7 @@ export class IdentityService implements Identity {
     this.#users = new UserStore(db);
     this.#personal = personal;
     this.#options = options;
-    this.#attempts = new Attempts(options.clock);
+    this.#attempts = new Attempts(options.clock, 'Too many wrong passwords', async (username, address) => this.report('identity.signIn', 'rate_limited', address, await this.#users.byLogin(username)));
   }
 
   async passwordGrant(username: string, password: string, address = ''): Promise<Tokens> {
@@ -58,16 +63,22 @@ export class IdentityService implements Identity {
   }
 
   /** Id of the user whose password this is. @throws invalid_credentials, rate_limited */
-  async authenticate(username: string, password: string, address: string): Promise<string> {
-    this.#attempts.check(username, address);
+  async authenticate(username: string, password: string, address: string, action: SignIn['action'] = 'identity.signIn'): Promise<string> {
+    await this.#attempts.check(username, address);
     const user = await this.#users.byLogin(username);
     const right = await passwordMatches(password.slice(0, 1024), user === undefined || user.passwordHash === externalHash ? nobodysHash : user.passwordHash);
     if (user === undefined || !right || user.enabled !== 1) {
       this.#attempts.failed(username, address);
+      await this.report(action, 'invalid_credentials', address, user);
       throw new PotorooError('invalid_credentials', 'The username or password is wrong, or the user is disabled.');
     }
     this.#attempts.succeeded(username, address);
+    await this.report(action, 'done', address, user);
     return user.uuid;
+  }
+
+  async report(action: SignIn['action'], outcome: SignIn['outcome'], address: string, user: UserRow | undefined): Promise<void> {
+    await this.#options.onSignIn?.({ action, outcome, address, user: user && { id: user.uuid, email: user.email } });
   }
 
   /** For a user who has shown who they are. @throws invalid_credentials when they were disabled meanwhile */
