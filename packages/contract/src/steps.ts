@@ -22,6 +22,12 @@ export function validationsOf(steps: readonly Step[]): ValidationSpec[] {
   return steps.flatMap((step) => (step.type === 'validations' ? step.validations.filter((v) => v.name !== 'count') : []));
 }
 
+/** What of these steps is accepted but does not do what it seems to, in sentences. */
+export function warningsOf(steps: readonly Step[]): string[] {
+  const counts = steps.some((step) => step.type === 'validations' && step.validations.some((v) => v.name === 'count'));
+  return counts ? ["The validation 'count' is ignored: anomaly.count is the number of anomalies in a row. Give it another name."] : [];
+}
+
 /** A step in a few words, for people. */
 export function stepText(step: Step): string {
   const names = modelsOfStep(step).map((m) => m.name);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Batch } from '@potoroo/batch';
-import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract/plain';
+import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, warningsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract/plain';
 import { loadChallenger, loadModel } from './runtimes/load.ts';
 import type { Runtime } from './runtimes/runtime.ts';
 import type { Sidekicks } from './runtimes/sidekicks.ts';
@@ -262,8 +262,7 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number,
       get mergeable() { return !single && used.every((r) => r.runtime.describe().mergeable); },
       single,
       slots: pooled.length === 0 ? 0 : Math.min(...pooled),
-      notes: used.flatMap(({ model, runtime }) => runtime.describe().notes.map((note) => `${model.name}: ${note}`))
-        .concat(bundle.steps.some((s) => s.type === 'validations' && s.validations.some((v) => v.name === 'count')) ? ["A validation of the name 'count' is ignored: anomaly.count is the number of anomalies."] : []),
+      notes: used.flatMap(({ model, runtime }) => runtime.describe().notes.map((note) => `${model.name}: ${note}`)).concat(warningsOf(bundle.steps)),
       run: (batch, requests) => runSteps(steps, keys.length === 0 ? batch : { rows: batch.rows, columns: batch.columns.slice(0, taken) }, { input: batch, requests, splits: undefined, shadows: undefined }),
       unload: () => loader.unload(),
     };

@@ -14,6 +14,7 @@ export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void 
     .action(action(contextOf, async (context, name: string) => {
       const found = await findPipeline(context, name);
       const tags = await found.tags({ signal: context.signal });
+      warn(context, found.versions[0]);
       show(context.output, { ...found.info, tags }, () => [
         pairs([['name', found.name], ['id', found.id], ['workspace', found.info.workspaceId], ['deployment', found.info.deploymentId], ['versions', found.versions.length], ['newest', found.versions[0]?.version], ['tags', tags.map((t) => t.tag).join(', ') || null]]),
         '', stepTable(found.steps),
@@ -36,7 +37,9 @@ export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void 
     .option('--pipeline-version <version>', 'those of an earlier version; the start of it is enough')
     .action(action(contextOf, async (context, name: string, options: { pipelineVersion?: string }) => {
       const found = await findPipeline(context, name);
-      const steps = options.pipelineVersion === undefined ? found.steps : findPipelineVersion(found, options.pipelineVersion).steps;
+      const version = options.pipelineVersion === undefined ? found.versions[0] : findPipelineVersion(found, options.pipelineVersion);
+      const steps = version?.steps ?? [];
+      warn(context, version);
       show(context.output, steps, () => stepTable(steps));
     })), 'potoroo pipeline step list breast-cancer --json > steps.json');
 
@@ -95,7 +98,13 @@ async function change(context: Context, name: string, edit: (found: Pipeline) =>
   found.clear();
   for (const step of steps) found.addStep(step);
   const version: ApiPipelineVersion = await found.createVersion({ signal: context.signal });
+  warn(context, version);
   show(context.output, version, () => `${stepTable(version.steps)}\n\nSaved as version ${version.version}.${found.info.deploymentId === null ? '' : ` What is deployed stays until: potoroo pipeline deploy ${name}`}`);
+}
+
+/** What is accepted and yet not done, beside the result. */
+export function warn(context: Context, version: ApiPipelineVersion | undefined): void {
+  for (const warning of version?.warnings ?? []) context.output.err(`Warning: ${warning}`);
 }
 
 export function stepTable(steps: readonly Step[]): string {

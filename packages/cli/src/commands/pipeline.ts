@@ -8,7 +8,7 @@ import { progress } from '../progress.ts';
 import { showStatus } from './deployment.ts';
 import { addInferenceCommands } from './inference.ts';
 import { addPipelineKeeping } from './pipeline-keeping.ts';
-import { addPipelineSteps } from './pipeline-steps.ts';
+import { addPipelineSteps, warn } from './pipeline-steps.ts';
 
 interface DeployOptions {
   model?: readonly string[];
@@ -65,7 +65,9 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
       if (options.model !== undefined) await setSteps(context, found, options.model);
       const before = found.info.deploymentId === null ? undefined : (await found.deployment({ signal: context.signal })).info.config;
       const config = configOf(options, before);
-      const deployment = await found.deploy({ signal: context.signal, ...(config === undefined ? {} : { config }), ...(options.pipelineVersion === undefined ? {} : { pipelineVersionId: findPipelineVersion(found, options.pipelineVersion).id }) });
+      const earlier = options.pipelineVersion === undefined ? undefined : findPipelineVersion(found, options.pipelineVersion);
+      const deployment = await found.deploy({ signal: context.signal, ...(config === undefined ? {} : { config }), ...(earlier === undefined ? {} : { pipelineVersionId: earlier.id }) });
+      warn(context, earlier ?? found.versions[0]);
       const status = options.wait ? await follow(context, deployment, options.timeout) : await deployment.status({ signal: context.signal });
       show(context.output, { deployment: deployment.info, status }, () => `Pipeline ${name} is ${status.state}: ${status.readyReplicas} of ${status.wantedReplicas} replicas ready.${options.wait ? `\nTry it: potoroo pipeline infer ${name} <rows.json>` : ''}`);
     })), 'potoroo pipeline deploy breast-cancer --replicas 2 --cpus 0.5 --memory 512Mi', 'potoroo pipeline deploy breast-cancer --model breast-cancer', 'potoroo pipeline deploy breast-cancer --pipeline-version 0f1c');

@@ -79,6 +79,7 @@ export const UploadLogSchema = Type.Object({ lines: Type.Array(Type.String(), { 
 
 export const PipelineVersionSchema = Type.Object({
   id: IdSchema, pipelineId: IdSchema, version: Type.String({ description: 'A UUID.' }), steps: StepsSchema, createdAt: TimeSchema, createdBy: Type.String(),
+  warnings: Type.Array(Type.String(), { description: 'What is accepted but does not do what it seems to, such as a validation whose name is ignored.' }),
 }, { $id: 'PipelineVersion' });
 export type ApiPipelineVersion = Static<typeof PipelineVersionSchema>;
 

@@ -157,7 +157,11 @@ export interface Models {
   remove(actor: Actor, versionId: number): Promise<void>;
 }
 
-export interface PipelineVersion { id: number; pipelineId: number; version: string; steps: Step[]; createdAt: Date; createdBy: string }
+export interface PipelineVersion {
+  id: number; pipelineId: number; version: string; steps: Step[]; createdAt: Date; createdBy: string;
+  /** What of its steps is accepted but does not do what it seems to. */
+  warnings: string[];
+}
 export interface Pipeline { id: number; workspaceId: number; name: string; ownerId: string; createdAt: Date; updatedAt: Date; versions: PipelineVersion[]; deploymentId: number | null }
 export interface Pipelines {
   /** Creates the pipeline, or returns the one of that name in the workspace; with steps, a new version is added unless the newest has the same. */

@@ -1,4 +1,4 @@
-import type { Step } from '@potoroo/contract';
+import { warningsOf, type Step } from '@potoroo/contract';
 import type { Generated, Kysely, Selectable } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
@@ -125,5 +125,6 @@ export class PipelineStore {
 }
 
 function toVersion(row: Selectable<PipelineVersionTable>): PipelineVersion {
-  return { id: row.id, pipelineId: row.pipelineId, version: row.version, steps: parsed<Step[]>(row.steps), createdAt: date(row.createdAt), createdBy: row.createdBy };
+  const steps = parsed<Step[]>(row.steps);
+  return { id: row.id, pipelineId: row.pipelineId, version: row.version, steps, createdAt: date(row.createdAt), createdBy: row.createdBy, warnings: warningsOf(steps) };
 }
