@@ -92,6 +92,11 @@ describe('steps on the command line', () => {
     const answers = JSON.parse((await potoroo(['pipeline', 'infer', 'checked', rows])).out) as Record<string, unknown>[];
     expect(answers.map((a) => [a['anomaly.malign'], a['anomaly.never'], a['anomaly.count']])).toEqual(expected.map((label) => [label === 1, false, label]));
 
+    // What is accepted and yet not done is said beside the result, and wherever the steps are shown.
+    const counted = await step('add', 'checked', '--validate', 'count = out.label == 1');
+    expect(counted).toMatchObject({ code: 0, err: expect.stringMatching(/^Warning: [^\n]*'count' is ignored/) });
+    for (const shown of [['step', 'list', 'checked'], ['show', 'checked']]) expect((await potoroo(['pipeline', ...shown])).err).toBe(counted.err);
+    await step('undo', 'checked');
     expect(await step('add', 'checked', '--validate', 'wrong = out.lable > 1')).toMatchObject({ code: 1, err: expect.stringMatching(/no column "out\.lable"; there are in\.tensor, out\.label/) });
 
     expect((await potoroo(['pipeline', 'deploy', 'checked', '--pipeline-version', plain.slice(0, 10)])).out).toMatch(/is running/);

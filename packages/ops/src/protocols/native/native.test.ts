@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   DeploymentSchema, DeploymentStatusSchema, LogPageSchema, ModelSchema, ModelVersionSchema, PageSchema, PartitionsSchema, PipelineSchema, PipelineVersionSchema,
-  StoredModelConfigSchema, UploadLogSchema, UserSchema, WorkspaceSchema, type ApiDeployment, type ApiDeploymentStatus, type ApiModelVersion, type ApiPipeline,
+  StoredModelConfigSchema, UploadLogSchema, UserSchema, WorkspaceSchema, type ApiDeployment, type ApiDeploymentStatus, type ApiModelVersion, type ApiPipeline, type ApiPipelineVersion,
   type ApiUser, type ApiWorkspace, type Problem,
 } from '@potoroo/contract';
 import { databases } from '../../storage/testing.ts';
@@ -144,6 +144,11 @@ describe.each(databases)('native API on $name', (database) => {
     const made = await asAnn<ApiPipeline>('POST', `/workspaces/${workspace.id}/pipelines`, { name: 'experiment', steps });
     expect(made.status, made.text).toBe(201);
     expect(made.body.versions[0]?.steps).toEqual(steps);
+    expect(made.body.versions[0]?.warnings).toEqual([]);
+    const named = [{ type: 'model', model: own }, { type: 'validations', validations: [{ name: 'count', expression }, { name: 'malignant', expression }] }];
+    const warned = await asAnn<ApiPipelineVersion>('POST', `/pipelines/${made.body.id}/versions`, { steps: named });
+    expect(warned.body).toMatchObject({ steps: named, warnings: [expect.stringMatching(/'count' is ignored/)] });
+    expect((await asAnn<ApiPipeline>('GET', `/pipelines/${made.body.id}`)).body.versions[0]?.warnings).toEqual(warned.body.warnings);
     const others = [[{ type: 'key-split', splitKey: 'clinic', control: own, routes: { 'clinic 7': own } }], [{ type: 'shadow', champion: own, challengers: [{ model: own, fraction: 0.25 }] }]];
     for (const other of others) expect((await asAnn<{ steps: unknown }>('POST', `/pipelines/${made.body.id}/versions`, { steps: other })).body.steps).toEqual(other);
     const refused: [object, string][] = [
