@@ -7,3 +7,6 @@ export const engineExit = { ok: 0, badSettings: 2, badBundle: 3, loadFailed: 4, 
 export const shadowPartition = (partition: string): string => `${partition}.shadow`;
 /** Where an engine keeps it, below its spool folder. */
 export const shadowFolder = 'shadow';
+
+/** Framework of a model that is a container image with a server in it. Its file is JSON that names the image: `{"image": "<registry>/<repository>@sha256:…"}`. */
+export const imageFramework = 'mlflow-image';

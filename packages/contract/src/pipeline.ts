@@ -80,8 +80,7 @@ export type Isolation = (typeof isolations)[number];
 
 /** How a model is run that needs a process of its own: Python with its environment, or the server in its container image. */
 export const PythonModelSchema = Type.Object({
-  environment: Type.Optional(Type.String({ description: 'Hash of its environment: of the packages that are installed in it. Not for images.' })),
-  image: Type.Optional(Type.String({ description: 'Container image that serves the model with the MLflow scoring protocol, by digest: `<registry>/<repository>@sha256:…`.' })),
+  environment: Type.Optional(Type.String({ description: 'Hash of its environment: of the packages that are installed in it. Not for models that are images.' })),
   isolation: Type.Optional(Type.Unsafe<Isolation>(Type.Union(isolations.map((i) => Type.Literal(i)), { description: 'Whether it runs as a child process of the engine (the default) or in a container.' }))),
   network: Type.Optional(Type.Boolean({ description: 'Whether its container has the network that the container tool gives; none by default.' })),
   python: Type.Optional(Type.String({ description: "The environment's interpreter; else `<POTOROO_ENVIRONMENTS>/<environment>/bin/python`." })),

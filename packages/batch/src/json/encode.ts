@@ -95,6 +95,28 @@ export function encodeDictionary(batch: Batch): string {
   return w.toString();
 }
 
+/** `{"columns":[names],"data":[[values of a row], ...]}`, as pandas writes a frame with `orient="split"`; values as in `encodeRecords`. */
+export function encodeSplit(batch: Batch): string {
+  const w = shared.reset();
+  const head = encoder.encode(`{"columns":${JSON.stringify(batch.columns.map((c) => c.name))},"data":[`);
+  w.raw(head);
+  for (let row = 0; row < batch.rows; row++) {
+    w.room(3);
+    if (row > 0) w.byte(44);
+    w.byte(91);
+    batch.columns.forEach((c, i) => {
+      if (i > 0) w.byte(44);
+      writeValue(w, c, row);
+    });
+    w.room(3);
+    w.byte(93);
+  }
+  w.room(2);
+  w.byte(93);
+  w.byte(125);
+  return w.toString();
+}
+
 /** Elements `from .. to` of a tensor as a flat JSON list: how the Open Inference Protocol writes data. */
 export function encodeFlat(t: TensorColumn, from: number, to: number): string {
   const w = shared.reset();

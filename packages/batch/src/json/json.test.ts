@@ -1,9 +1,9 @@
 import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
-import type { Batch, TensorColumn } from '../batch.ts';
+import { utf8From, type Batch, type TensorColumn } from '../batch.ts';
 import { failure, random, tableOf } from '../codecs.fixtures.ts';
 import { decodeDictionary, decodeRecords } from './decode.ts';
-import { encodeDictionary, encodeRecords } from './encode.ts';
+import { encodeDictionary, encodeRecords, encodeSplit } from './encode.ts';
 import { decodeLoose } from './loose.ts';
 
 const utf8 = new TextEncoder();
@@ -39,6 +39,16 @@ describe('numbers', () => {
       expect(values(read(`[{"x":${text}}]`, field('float64')))[0], text).toBe(Number(text));
     }
     for (const text of texts.filter((t) => Math.abs(Number(t)) < 3.41e38)) expect(values(read(`[{"x":${text}}]`, field('float32')))[0], text).toBe(Math.fround(Number(text)));
+  });
+
+  it('a split frame has its names once and a list for each row', () => {
+    const batch: Batch = { rows: 2, columns: [
+      { kind: 'tensor', name: 'a "b"', type: 'int64', shape: [], values: BigInt64Array.of(9007199254740993n, -1n) },
+      { kind: 'tensor', name: 'm', type: 'float32', shape: [2], values: Float32Array.of(0.1, 2, NaN, -1) },
+      { kind: 'tensor', name: 's', type: 'string', shape: [], values: utf8From(['é', '']) },
+    ] };
+    expect(encodeSplit(batch)).toBe('{"columns":["a \\"b\\"","m","s"],"data":[[9007199254740993,[0.1,2.0],"é"],[-1,[null,-1.0],""]]}');
+    expect(encodeSplit({ rows: 0, columns: [] })).toBe('{"columns":[],"data":[]}');
   });
 
   it('are written so that they read back as the same float32, and shorter than the double would be', () => {

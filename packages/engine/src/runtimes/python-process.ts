@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract/plain';
+import { processGivesWay } from './give-way.ts';
 import { launcherOf, type Launched } from './launch.ts';
 import { ownFolder } from './own-folder.ts';
 import { collectLog } from './process-log.ts';
@@ -60,8 +61,19 @@ function environmentOf(start: PythonStart, work: string): Record<string, string>
   };
 }
 
+/** What runs one loaded model beside the engine. It is over when `exited` resolves, with why. */
+export interface ModelProcess {
+  readonly ready: Ready;
+  readonly exited: Promise<PotorooError>;
+  /** Arrow stream in, Arrow stream out. */
+  run(body: Uint8Array): Promise<Uint8Array>;
+  /** From here on it runs only where nothing else wants the core. */
+  giveWay(): void;
+  stop(): Promise<void>;
+}
+
 /** One process with one loaded model. It is ready when `open` resolves and over when `exited` does. */
-export class PythonProcess {
+export class PythonProcess implements ModelProcess {
   readonly ready: Ready;
   readonly exited: Promise<PotorooError>;
   readonly #removed: Promise<void>;
@@ -194,6 +206,10 @@ export class PythonProcess {
       this.#jobs.set(id, { resolve, reject, since: Date.now() });
       writeMessage(this.#socket, { op: 'run', id }, body);
     });
+  }
+
+  giveWay(): void {
+    if (this.#launched.pid !== null) processGivesWay(this.#launched.pid);
   }
 
   /** Resolves when the process is gone and its folder removed. */

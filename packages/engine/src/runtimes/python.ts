@@ -1,17 +1,28 @@
 import { decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
-import { isPotorooError, PotorooError, type Field } from '@potoroo/contract/plain';
+import { imageFramework, isPotorooError, PotorooError, type Field } from '@potoroo/contract/plain';
 import { log } from '../log.ts';
-import { PythonProcess, type PythonStart } from './python-process.ts';
+import { PythonProcess, type ModelProcess, type PythonStart } from './python-process.ts';
 import type { Description, Runtime } from './runtime.ts';
 import { agree, varied } from './sample.ts';
 
 export interface PythonModelOptions extends PythonStart {
   /** Names that replace the model's own input names, in order. */
   tensorFields?: readonly string[];
+  /** Once loaded it runs only where nothing else wants the core. */
+  yields?: boolean;
+}
+
+/** Images are servers of their own; all else is loaded by our Python. */
+async function openProcess(options: PythonModelOptions): Promise<ModelProcess> {
+  if (options.framework !== imageFramework) return PythonProcess.open(options);
+  const { ImageServer } = await import('./image-server.ts');
+  return ImageServer.open(options);
 }
 
 /** Above this a model gains little from merged runs, and proving that it keeps rows apart would slow the start. */
 const proveBelowMs = 20;
+const aheadMs = 4;
+const mostAhead = 7;
 const firstPauseMs = 1000;
 const longestPauseMs = 30_000;
 
@@ -23,11 +34,11 @@ class PythonRuntime implements Runtime {
   readonly #options: PythonModelOptions;
   /** The model's own names of its inputs. */
   readonly #names: readonly string[];
-  #process: Promise<PythonProcess>;
+  #process: Promise<ModelProcess>;
   #description: Description;
   #closed = false;
 
-  constructor(options: PythonModelOptions, first: PythonProcess) {
+  constructor(options: PythonModelOptions, first: ModelProcess) {
     this.#options = options;
     this.#process = Promise.resolve(first);
     const { inputs, outputs, warmUpMs, notes } = first.ready;
@@ -37,11 +48,13 @@ class PythonRuntime implements Runtime {
   }
 
   /**
-   * One more than it works on at once, so that the next request lies ready in its socket; but not where requests that wait are
-   * merged into one run, which gains more.
+   * More than it works on at once, so that the next requests lie ready in its socket: as many as it gets through in the time
+   * in which a switch between processes would be felt. Not where requests that wait are merged into one run, which gains more.
    */
   get slots(): number {
-    return (this.#options.python.concurrency ?? 1) + (this.#description.mergeable ? 0 : 1);
+    const { mergeable, warmUpMs } = this.#description;
+    const ahead = warmUpMs > 0 ? Math.floor(aheadMs / warmUpMs) : 1;
+    return (this.#options.python.concurrency ?? 1) + (mergeable ? 0 : Math.min(mostAhead, Math.max(1, ahead)));
   }
 
   describe(): Description {
@@ -81,7 +94,7 @@ class PythonRuntime implements Runtime {
     return { rows: batch.rows, columns: batch.columns.map((c) => ({ ...c, name: this.#names[tensorFields.indexOf(c.name)] ?? c.name })) };
   }
 
-  #watch(process: PythonProcess): void {
+  #watch(process: ModelProcess): void {
     const since = Date.now();
     void process.exited.then((error) => {
       if (this.#closed) return;
@@ -101,11 +114,12 @@ class PythonRuntime implements Runtime {
     }
   }
 
-  async #start(pauseMs: number): Promise<PythonProcess> {
+  async #start(pauseMs: number): Promise<ModelProcess> {
     if (pauseMs > 0) await new Promise((resolve) => { setTimeout(resolve, pauseMs).unref(); });
     if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
     try {
-      const process = await PythonProcess.open(this.#options);
+      const process = await openProcess(this.#options);
+      if (this.#options.yields === true) process.giveWay();
       this.#watch(process);
       this.#options.sidekick?.running();
       if (this.#closed) await process.stop();
@@ -135,7 +149,7 @@ function renamed(fields: readonly Field[], names: readonly string[] | undefined)
  */
 export async function loadPython(options: PythonModelOptions): Promise<Runtime> {
   const logged: PythonModelOptions = { onLog: (stream, line) => log.info(line, { model: options.fileName, stream }), ...options };
-  const first = await PythonProcess.open(logged).catch((error: unknown) => {
+  const first = await openProcess(logged).catch((error: unknown) => {
     if (isPotorooError(error)) logged.sidekick?.failed(error);
     throw error;
   });
@@ -143,6 +157,7 @@ export async function loadPython(options: PythonModelOptions): Promise<Runtime> 
     const runtime = new PythonRuntime(logged, first);
     logged.sidekick?.running();
     await runtime.prove(first.ready.aligned);
+    if (options.yields === true) first.giveWay();
     return runtime;
   } catch (error) {
     await first.stop();
