@@ -122,6 +122,16 @@ describe('requirements of an archive', () => {
   ])('%s are refused', async (_, files, message) => {
     expect(await refusal(environments.requirementsOf(await zip(files)))).toMatchObject({ code: 'model_invalid', message: expect.stringContaining(message) as string });
   });
+  const env = { 'python_env.yaml': 'python: 3.10.4\nbuild_dependencies:\n- pip==24.0\ndependencies:\n- -r requirements.txt\n' };
+  const conda = 'channels:\n- conda-forge\ndependencies:\n- python=3.9.18\n- pip<=24.0\n- pip:\n  - mlflow==1.30.0\n  - "cloudpickle==2.2.1"\nname: mlflow-env\n';
+  it.each([
+    ['its own, not those of its code', { MLmodel: '', 'requirements.txt': 'mlflow==3.1.0\nsix', 'code/requirements.txt': 'junk', ...env }, { lines: ['mlflow==3.1.0', 'six'], python: '3.10' }],
+    ['in a folder', { 'm/MLmodel': '', 'm/requirements.txt': 'six', 'm/code/MLmodel': '', 'm/code/requirements.txt': 'junk' }, { lines: ['six'], python: null }],
+    ['from its conda.yaml, as old ones say it', { MLmodel: '', 'conda.yaml': conda, 'artifacts/requirements.txt': 'junk' }, { lines: ['mlflow==1.30.0', 'cloudpickle==2.2.1'], python: '3.9' }],
+    ['none', { MLmodel: '' }, { lines: [], python: null }],
+  ])('of an MLflow model: %s', async (_, files, needs) => {
+    expect(await environments.needsOf(await zip(files))).toMatchObject(needs);
+  });
   it('are none when the file is no archive', async () => {
     const path = join(root, 'x.zip');
     await writeFile(path, 'not a zip');
