@@ -71,7 +71,10 @@ export type UploadQuery = Static<typeof UploadQuerySchema>;
 
 export const StoredModelConfigSchema = Type.Composite([
   ModelConfigSchema,
-  Type.Object({ id: IdSchema, modelVersionId: IdSchema, runtime: Type.String() }),
+  Type.Object({
+    id: IdSchema, modelVersionId: IdSchema, runtime: Type.String(),
+    inputs: nullable(Type.Array(FieldSchema, { description: 'What the model itself declares, by the names that this config gives.' })), outputs: nullable(Type.Array(FieldSchema)),
+  }),
 ], { $id: 'ModelConfig' });
 export type ApiModelConfig = Static<typeof StoredModelConfigSchema>;
 

@@ -19,7 +19,8 @@ export interface Selection {
 const cached = 256;
 
 /**
- * Reads `dataset[]`, `dataset.exclude[]` and `dataset.separator` of a query (the brackets may be left out). A client
+ * Reads `dataset[]`, `dataset.exclude[]` and `dataset.separator` of a query (the brackets may be left out), or `dataset.flatten`
+ * for the usual separator, which is how the API document of the Python client has it. A client
  * repeats the same few queries, so each is resolved once.
  */
 export class Datasets {
@@ -42,14 +43,16 @@ export class Datasets {
     const exclude = [...params.getAll('dataset.exclude[]'), ...params.getAll('dataset.exclude')];
     const separators = params.getAll('dataset.separator');
     if (separators.length > 1) throw new PotorooError('invalid_request', 'dataset.separator is given more than once. Give it once.');
-    const separator = separators[0] ?? null;
+    const flatten = params.get('dataset.flatten');
+    if (flatten !== null && flatten !== 'true' && flatten !== 'false') throw new PotorooError('invalid_request', `dataset.flatten is '${flatten.slice(0, 80)}'. Use true or false.`);
+    const separator = separators[0] ?? (flatten === 'true' ? '.' : null);
     if (separator !== null && separator.length > 8) throw new PotorooError('invalid_request', `dataset.separator '${separator.slice(0, 80)}' is too long. Use at most 8 characters.`);
     const names = chosen(this.#names, include, exclude);
     const named = include.filter((name) => name !== '*');
     const shadows = named.length === 0 ? [] : chosen(this.#shadowNames, named, exclude);
     const metadata = metadataNames.filter((name) => names.includes(name));
     const run = [...names.filter((name) => name !== 'time' && !metadata.includes(name as MetadataName)), ...shadows];
-    const selection = { time: names.includes('time'), run, metadata, separator: separator === '' ? null : separator, asked: include.length + exclude.length + separators.length > 0, waits: shadows.length > 0 };
+    const selection = { time: names.includes('time'), run, metadata, separator: separator === '' ? null : separator, asked: include.length + exclude.length + separators.length > 0 || flatten !== null, waits: shadows.length > 0 };
     if (this.#seen.size >= cached) this.#seen.clear();
     this.#seen.set(query, selection);
     return selection;

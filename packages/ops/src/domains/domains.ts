@@ -107,7 +107,11 @@ export interface ModelVersion {
   createdAt: Date; updatedAt: Date; createdBy: string;
 }
 export interface Model { id: number; workspaceId: number; name: string; ownerId: string; createdAt: Date; updatedAt: Date; versions: ModelVersion[] }
-export interface StoredModelConfig extends ModelConfig { id: number; modelVersionId: number; runtime: string; extra: Record<string, unknown> }
+export interface StoredModelConfig extends ModelConfig {
+  id: number; modelVersionId: number; runtime: string; extra: Record<string, unknown>;
+  /** What the model itself declares, its inputs by the names that this config gives them; null where that is not known. */
+  inputs: Field[] | null; outputs: Field[] | null;
+}
 export interface UploadInput {
   workspaceId: number; name: string; fileName: string; framework: string;
   arch?: Architecture; accel?: Accelerator; visibility?: 'private' | 'public';

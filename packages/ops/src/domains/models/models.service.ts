@@ -132,7 +132,7 @@ export class ModelService implements Models {
     const version = await this.#change(actor, versionId, 'write');
     const clean = checkConfig(config, version);
     const id = await this.#store.addConfig(versionId, clean, extra, this.#options.clock());
-    return { ...clean, id, modelVersionId: versionId, runtime: version.runtime, extra };
+    return { ...clean, id, modelVersionId: versionId, runtime: version.runtime, extra, ...declared(version, clean) };
   }
 
   async config(actor: Actor, versionId: number): Promise<StoredModelConfig> {

@@ -146,9 +146,12 @@ export class ModelStore {
 
   /** The newest of a version, or one by its id. */
   async config(by: { modelVersionId: number } | { id: number }): Promise<StoredModelConfig | undefined> {
-    const query = this.#db.selectFrom('modelConfigs').innerJoin('modelVersions', 'modelVersions.id', 'modelConfigs.modelVersionId').selectAll('modelConfigs').select('modelVersions.runtime');
+    const query = this.#db.selectFrom('modelConfigs').innerJoin('modelVersions', 'modelVersions.id', 'modelConfigs.modelVersionId').selectAll('modelConfigs').select(['modelVersions.runtime', 'modelVersions.inputs', 'modelVersions.outputs']);
     const row = await ('id' in by ? query.where('modelConfigs.id', '=', by.id) : query.where('modelVersionId', '=', by.modelVersionId)).orderBy('modelConfigs.id', 'desc').executeTakeFirst();
-    return row && { ...parsed<ModelConfig>(row.config), id: row.id, modelVersionId: row.modelVersionId, runtime: row.runtime, extra: parsed(row.extra) };
+    if (row === undefined) return undefined;
+    const config = parsed<ModelConfig>(row.config);
+    const own = { inputs: parsedOrNull<Field[]>(row.inputs), outputs: parsedOrNull<Field[]>(row.outputs) };
+    return { ...config, id: row.id, modelVersionId: row.modelVersionId, runtime: row.runtime, extra: parsed(row.extra), ...declared(own, config) };
   }
 
   /** The model goes with its last version. */
@@ -174,6 +177,11 @@ export class ModelStore {
     return (await this.#db.selectFrom('modelVersions').select('id').where(({ or, eb }) => or([eb('sha256', '=', sha256), eb('convertedSha256', '=', sha256)])).limit(1).executeTakeFirst()) !== undefined;
   }
 }
+
+/** What a model declares, its inputs by the names of a config. */
+export const declared = ({ inputs, outputs }: Pick<ModelVersion, 'inputs' | 'outputs'>, { tensorFields }: ModelConfig): Pick<StoredModelConfig, 'inputs' | 'outputs'> => ({
+  inputs: inputs?.map((field, i) => ({ ...field, name: tensorFields?.[i] ?? field.name })) ?? null, outputs,
+});
 
 function toVersion(row: VersionRow): ModelVersion {
   return {

@@ -1,9 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { DeploymentConfigSchema, modelsOf, PotorooError, type DeploymentState, type EngineState, type Reason, type SidekickState } from '@potoroo/contract';
+import { isPotorooError, modelsOf, PotorooError, type DeploymentConfig, type DeploymentState, type EngineState, type Reason, type SidekickState } from '@potoroo/contract';
 import type { Actor, Deployment, DeploymentStatus, EngineStatus } from '../../domains/domains.ts';
 import { Id, post, type Context } from './http.ts';
 import { configBody, versionBody } from './present.ts';
+import { fromPythonClient } from './refusals.ts';
 
 /** Where the client sends inferences of a deployment. */
 export const inferencePath = (name: string, id: number): string => `/v1/api/pipelines/infer/${name}-${id}/${name}`;
@@ -42,13 +43,19 @@ export function deploymentRoutes(app: FastifyInstance, context: Context): void {
   const { domains: { deployments, pipelines, models } } = context;
 
   post(app, '/v1/api/pipelines/deploy', Type.Object({
-    deploy_id: Type.String(), pipeline_version_pk_id: Id, engine_config: Type.Optional(DeploymentConfigSchema),
-  }), async ({ actor, body }) => {
-    const version = await pipelines.version(actor, body.pipeline_version_pk_id);
-    const { id } = await deployments.deploy(actor, {
-      pipelineId: version.pipelineId, pipelineVersionId: version.id, ...(body.engine_config ? { config: body.engine_config } : {}),
-    });
-    return { id };
+    // What is wrong with a config the domain says.
+    deploy_id: Type.String(), pipeline_version_pk_id: Id, engine_config: Type.Optional(Type.Unknown()),
+  }), async ({ actor, body, request }) => {
+    try {
+      const version = await pipelines.version(actor, body.pipeline_version_pk_id);
+      const { id } = await deployments.deploy(actor, {
+        pipelineId: version.pipelineId, pipelineVersionId: version.id, ...(body.engine_config ? { config: body.engine_config as DeploymentConfig } : {}),
+      });
+      return { id };
+    } catch (error) {
+      if (isPotorooError(error) && error.status < 500 && fromPythonClient(request.headers['user-agent'])) return { id: context.refusals.add(actor, error) };
+      throw error;
+    }
   });
 
   post(app, '/v1/api/pipelines/undeploy', Type.Object({ deployment_id: Id }), async ({ actor, body }) => {

@@ -5,12 +5,14 @@ import type { Actor, Domains } from '../../domains/domains.ts';
 import type { Settings } from '../../settings.ts';
 import { actorOf } from '../authenticate.ts';
 import type { InferenceProxy } from '../inference-proxy.ts';
+import type { Refusals } from './refusals.ts';
 
 /** What every group of routes is built from. */
 export interface Context {
   readonly domains: Domains;
   readonly settings: Pick<Settings, 'publicUrl'>;
   readonly proxy: Pick<InferenceProxy, 'serve'>;
+  readonly refusals: Refusals;
 }
 
 export interface Call<Body> {

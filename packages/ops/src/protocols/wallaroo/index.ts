@@ -9,6 +9,7 @@ import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { registryRoutes } from './registries.ts';
+import { Refusals } from './refusals.ts';
 import { uploadRoutes } from './upload.ts';
 import { sidekickRoutes } from './sidekicks.ts';
 import { userRoutes } from './users.ts';
@@ -16,7 +17,8 @@ import { compileValidator } from '../validation.ts';
 import { workspaceRoutes } from './workspaces.ts';
 
 /** What the published Python client speaks: REST, GraphQL, logs, inference and Keycloak-shaped user paths. Register it in a scope of its own. */
-export async function wallarooProtocol(app: FastifyInstance, context: Context): Promise<void> {
+export async function wallarooProtocol(app: FastifyInstance, parts: Omit<Context, 'refusals'>): Promise<void> {
+  const context = { ...parts, refusals: new Refusals() };
   app.setErrorHandler(answerError);
   app.setValidatorCompiler(compileValidator);
 

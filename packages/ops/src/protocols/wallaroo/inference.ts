@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import { actorOf } from '../authenticate.ts';
 import { leaveBodies } from '../streams.ts';
@@ -10,10 +10,27 @@ import type { Context } from './http.ts';
 export async function inferenceRoutes(app: FastifyInstance, context: Context): Promise<void> {
   leaveBodies(app);
   const params = Type.Object({ deployment: Type.String({ maxLength: 100 }), pipeline: Type.String({ maxLength: 100 }) });
-  app.post('/v1/api/pipelines/infer/:deployment/:pipeline', { schema: { params }, config: { wallaroo: { form: 'engine' } } }, async (request, reply) => {
+  const options = { schema: { params }, config: { wallaroo: { form: 'engine' as const } } };
+  const named = async (request: FastifyRequest): Promise<{ id: number; pipelineName: string }> => {
     const { deployment, pipeline } = request.params as { deployment: string; pipeline: string };
-    const { id, pipelineName } = await deploymentNamed(context, actorOf(request), deployment);
-    if (pipeline !== pipelineName) throw new PotorooError('pipeline_not_found', `Deployment ${deployment} has no pipeline ${JSON.stringify(pipeline)}: it runs ${pipelineName}.`);
-    return context.proxy.serve(request, reply, id, `/pipelines/${pipelineName}`);
-  });
+    const found = await deploymentNamed(context, actorOf(request), deployment);
+    if (pipeline !== found.pipelineName) throw new PotorooError('pipeline_not_found', `Deployment ${deployment} has no pipeline ${JSON.stringify(pipeline)}: it runs ${found.pipelineName}.`);
+    return found;
+  };
+  const base = '/v1/api/pipelines/infer/:deployment/:pipeline';
+  // The API document that the client writes names the address with a slash at its end.
+  for (const url of [base, `${base}/`]) {
+    app.post(url, options, async (request, reply) => {
+      const { id, pipelineName } = await named(request);
+      return context.proxy.serve(request, reply, id, `/pipelines/${pipelineName}`);
+    });
+  }
+  for (const call of ['completions', 'chat/completions']) {
+    app.post(`${base}/openai/v1/${call}`, options, async (request, reply) => {
+      const { pipelineName } = await named(request);
+      // OpenAI's clients repeat a conflict unless they are told not to.
+      reply.header('x-should-retry', 'false');
+      throw new PotorooError('conflict', `Pipeline ${pipelineName} has no language model: OpenAI calls go to none of its models. Send rows to its inference address instead.`);
+    });
+  }
 }

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance } from 'fastify';
-import { encodeArrowFile, select } from '@potoroo/batch';
+import { encodeArrowFile, select, type Batch } from '@potoroo/batch';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
@@ -54,6 +54,11 @@ function readQuery(url: string): Omit<LogQuery, 'pipelineId'> & { dataset: strin
   };
 }
 
+/** The client compares times of raw logs as whole numbers of milliseconds. */
+const withNumbers = (batch: Batch): Batch => ({
+  ...batch, columns: batch.columns.map((c) => (c.kind === 'tensor' && c.name === 'time' ? { ...c, type: 'int64', values: c.values as BigInt64Array } : c)),
+});
+
 export function logRoutes(app: FastifyInstance, context: Context): void {
   const { domains: { logs } } = context;
 
@@ -82,9 +87,10 @@ export function logRoutes(app: FastifyInstance, context: Context): void {
     const { dataset, exclude, separator, ...rest } = readQuery(request.url);
     const query = { ...rest, anomalies: topic.anomalies, ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) };
     const page: LogPage = await ('model' in topic ? logs.readModel(actor, { name: topic.model }, query) : logs.read(actor, { ...query, pipelineId: topic.pipelineId }));
+    // The client reads what it was not asked for: which model answered and what was left out, then drops it itself.
     // An empty page has no columns: the client stumbles over some of them when they have no row.
-    const batch = page.batch.rows === 0 ? { rows: 0, columns: [] } : select(page.batch, dataset, exclude);
+    const batch = page.batch.rows === 0 ? { rows: 0, columns: [] } : select(page.batch, dataset.includes('*') ? [...dataset, 'metadata'] : dataset, exclude);
     const metadata = { status: JSON.stringify({ status: page.status, next: page.next }) };
-    return reply.type(arrowFile).send(Buffer.from(encodeArrowFile(batch, { metadata, separator })));
+    return reply.type(arrowFile).send(Buffer.from(encodeArrowFile(withNumbers(batch), { metadata, separator })));
   });
 }

@@ -71,5 +71,5 @@ export function modelRoutes(app: FastifyInstance, { domains: { models, workspace
     const model = await models.get(actor, body.id);
     const workspace = await workspaces.get(actor, model.workspaceId);
     return { ...modelBody(model), models: model.versions.map(flatVersion), workspace: { id: workspace.id, name: workspace.name } };
-  }, { readable: generated });
+  }); // the client takes the body of a 400 for a model
 }

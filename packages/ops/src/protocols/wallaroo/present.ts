@@ -4,10 +4,10 @@ import type { Model, ModelVersion, Pipeline, StoredModelConfig, User, Workspace 
 /** ISO 8601 with an offset, as the client's parser and its users know times from this protocol. */
 export const timeText = (time: Date): string => time.toISOString().replace('Z', '+00:00');
 
-/** A schema as the client keeps it: an Arrow schema message in base64; null when none was declared. */
+/** A schema as the client keeps it: an Arrow schema message in base64, of what was declared or else what the model itself says; null when neither is known. */
 export function schemaText(config: StoredModelConfig, side: 'input' | 'output'): string | null {
-  const fields = side === 'input' ? config.inputSchema : config.outputSchema;
-  return fields === undefined ? null : Buffer.from(encodeArrowSchema(fields)).toString('base64');
+  const fields = side === 'input' ? config.inputSchema ?? config.inputs : config.outputSchema ?? config.outputs;
+  return fields === null ? null : Buffer.from(encodeArrowSchema(fields)).toString('base64');
 }
 
 export const conversionOf = (v: ModelVersion): Record<string, unknown> => ({

@@ -280,7 +280,6 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       ['/v1/api/models/get', '{', /JSON/],
       ['/v1/api/models/get', '', /empty/],
       ['/v1/api/pipelines/create', { pipeline_id: 'x', workspace_id: 1, definition: 'steps' }, /definition/],
-      ['/v1/api/pipelines/deploy', { deploy_id: 'x', pipeline_version_pk_id: 1, engine_config: { engine: { replicas: 'two' } } }, /engine_config\.engine\.replicas/],
       ['/v1/api/models/insert_model_config', { model_version_id: 1, batch_config: 'double' }, /batch_config/],
       ['/v1/api/models/insert_model_config', { model_version_id: 1, tensor_fields: 'tensor' }, /tensor_fields/],
       ['/v1/api/status/get_deployment', { name: 7 }, /^name 7/],
@@ -293,6 +292,34 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       const answer = await ana.send('POST', '/v1/api/models/get', 'id=1', { 'content-type': 'application/x-www-form-urlencoded' });
       expect([400, 415]).toContain(answer.status);
       expect(answer.body['type']).toBe('unsupported_content_type');
+    });
+
+    it('to deploy that is refused is answered so at once, and the Python client is told why by GraphQL, where its user sees it', async () => {
+      const deploy = (config: unknown, headers: Record<string, string> = {}, caller = ana) =>
+        caller.send('POST', '/v1/api/pipelines/deploy', { deploy_id: 'ana-line', pipeline_version_pk_id: own.pipelineVersion, engine_config: config }, headers);
+      const [agent, banana] = [{ 'user-agent': 'WallarooSDK/2026.1.3' }, { engine: { resources: { limits: { memory: 'banana' } } } }];
+      for (const [config, message] of [[banana, /memory is "banana"/], [{ engine: { replicas: 'two' } }, /engine\.replicas is "two"/], [[], /config/]] as const) {
+        const plain = await deploy(config);
+        expect({ status: plain.status, msg: plain.body['msg'] }).toEqual({ status: 400, msg: expect.stringMatching(message) as string });
+        const told = await deploy(config, agent);
+        expect(told.status).toBe(200);
+        const query = `{ deployment_by_pk(id: ${told.body['id'] as number}) { id } }`;
+        expect((await ana.graphql(query)).errors?.[0]).toMatchObject({ message: expect.stringMatching(message) as string, extensions: { code: 'invalid_request' } });
+        expect(await eve.graphql(query)).toMatchObject({ data: { deployment_by_pk: null } });
+      }
+      // What may not be seen is not told of either.
+      const foreign = await deploy({}, agent, eve);
+      expect((await eve.graphql(`{ deployment_by_pk(id: ${foreign.body['id'] as number}) { id } }`)).errors?.[0]?.extensions.code).toBe('pipeline_not_found');
+    });
+
+    it('for a completion of text is a conflict that says what the pipeline is', async () => {
+      for (const call of ['completions', 'chat/completions']) {
+        const path = `/v1/api/pipelines/infer/ana-line-${own.deployment}/ana-line/openai/v1/${call}`;
+        const answer = await ana.send('POST', path, { model: '', prompt: 'x' });
+        expect(answer).toMatchObject({ status: 409, body: { code: 409, source: 'ops', error: expect.stringContaining('ana-line has no language model') as string } });
+        expect(answer.headers.get('x-should-retry')).toBe('false');
+        expect((await eve.send('POST', path, {})).status).toBe(404);
+      }
     });
 
     it('for a deployment by another name finds none', async () => {

@@ -28,7 +28,12 @@ export const queries = {
   model_config_by_pk: one((s, id) => s.domains.models.configById(s.actor, id), modelConfigNode),
   pipeline_by_pk: one((s, id) => s.pipeline(id), pipelineNode),
   pipeline_version_by_pk: one((s, id) => s.pipelineVersion(id), pipelineVersionNode),
-  deployment_by_pk: one((s, id) => s.deployment(id), deploymentNode),
+  async deployment_by_pk({ id }: ById, s: Session) {
+    const refused = s.refusals.of(s.actor, id);
+    if (refused !== undefined) throw refused;
+    const found = await orNull(s.deployment(id));
+    return found && deploymentNode(found);
+  },
 
   /** One's own only; it is made when it is asked for. */
   async user_default_workspace({ where }: Many, s: Session) {

@@ -33,7 +33,7 @@ function formatted(error: GraphQLError, request: FastifyRequest): GraphQLFormatt
   return { message: known.message, extensions: { code: known.code }, ...(error.path && { path: error.path }) };
 }
 
-export function graphqlRoute(app: FastifyInstance, { domains }: Context): void {
+export function graphqlRoute(app: FastifyInstance, { domains, refusals }: Context): void {
   const schema = graphqlSchema();
 
   const run = async (request: FastifyRequest): Promise<ExecutionResult> => {
@@ -42,7 +42,7 @@ export function graphqlRoute(app: FastifyInstance, { domains }: Context): void {
       const document = parseBounded(query);
       const errors = validate(schema, document, specifiedRules, { maxErrors: 20 });
       if (errors.length > 0) return { errors };
-      return await execute({ schema, document, rootValue, contextValue: new Session(domains, actorOf(request)), variableValues: variables ?? {} });
+      return await execute({ schema, document, rootValue, contextValue: new Session(domains, actorOf(request), refusals), variableValues: variables ?? {} });
     } catch (error) {
       if (error instanceof GraphQLError) return { errors: [error] };
       throw error;

@@ -1,6 +1,7 @@
 import { isPotorooError, PotorooError } from '@potoroo/contract';
 import type { Actor, Deployment, Domains, Model, ModelVersion, Page, PageQuery, Pipeline, PipelineVersion, StoredModelConfig, Tag, Workspace } from '../../../domains/domains.ts';
 import { all } from '../pages.ts';
+import type { Refusals } from '../refusals.ts';
 import { limits } from './limits.ts';
 
 type TagName = Pick<Tag, 'id' | 'tag'>;
@@ -30,13 +31,15 @@ function batched<T>(read: (ids: readonly number[]) => Promise<Map<number, T[]>>)
 export class Session {
   readonly domains: Domains;
   readonly actor: Actor;
+  readonly refusals: Refusals;
   /** Tags of a model version that was read, and of a pipeline. */
   readonly tagsOfModel: (versionId: number) => Promise<TagName[]>;
   readonly tagsOfPipeline: (id: number) => Promise<TagName[]>;
   readonly #reads = new Map<string, Promise<unknown>>();
   #rows = 0;
 
-  constructor(domains: Domains, actor: Actor) {
+  constructor(domains: Domains, actor: Actor, refusals: Refusals) {
+    this.refusals = refusals;
     this.domains = domains;
     this.actor = actor;
     this.tagsOfModel = batched((ids) => domains.tags.ofModels(ids));
