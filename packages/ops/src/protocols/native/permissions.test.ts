@@ -88,7 +88,7 @@ describe('the native API, route by route', () => {
     await made(who, 'PUT', `/workspaces/${into['workspaceId']}/connections/${connection.id}`);
     for (const thing of [`/model-versions/${into['versionId']}`, `/pipelines/${into['pipelineId']}`]) expect((await as(who, 'PUT', `${thing}/tags/${tag.id}`)).status).toBe(204);
     // It leads where requests for users do not go: nothing is asked of anybody.
-    const registry = await made(who, 'POST', '/registries', { name: `${prefix}registry-${tags}`, url: 'http://10.0.0.1/secret-path', token: 'correct-horse', workspaceId: Number(into['workspaceId']) });
+    const registry = await made(who, 'POST', '/registries', { name: `${prefix}registry-${tags}`, url: `http://10.0.0.1/${prefix}path`, token: 'correct-horse', workspaceId: Number(into['workspaceId']) });
     const token = await made(who, 'POST', '/tokens', { name: 'of the test' });
     Object.assign(into, { tagId: String(tag.id), connectionId: String(connection.id), registryId: String(registry.id), tokenId: String(token.id) });
   }
@@ -114,7 +114,7 @@ describe('the native API, route by route', () => {
   /** All that the owner can read of what is theirs, times of reading aside. */
   const all = async (): Promise<string[]> => {
     const seen: string[] = [];
-    for (const route of routes.filter((r) => /^GET .*:(workspace|pipeline|version|model|connection|registry|tag)Id/.test(r) && !/:deploymentId|deployment$/.test(r))) seen.push(`${route} ${(await ask('owner', route)).text}`);
+    for (const route of routes.filter((r) => /^GET .*:(workspace|pipeline|version|model|connection|registry|tag)Id/.test(r) && !/:deploymentId|deployment$|:registryId\//.test(r))) seen.push(`${route} ${(await ask('owner', route)).text}`);
     return seen;
   };
 
