@@ -12,6 +12,18 @@ export function addDeployment(program: Command, contextOf: ContextOf): void {
   example(deployment, 'potoroo deployment status breast-cancer');
   const of = async (context: Context, pipeline: string): Promise<Deployment> => (await findPipeline(context, pipeline)).deployment({ signal: context.signal });
 
+  example(deployment.command('list').description('list the deployments of the workspace')
+    .option('--everywhere', 'of all workspaces that you may see')
+    .action(action(contextOf, async (context, options: { everywhere?: boolean }) => {
+      const { signal } = context;
+      const workspaceId = options.everywhere === true ? undefined : (await context.workspace()).id;
+      const found = await context.client.deployments.list({ signal, ...(workspaceId === undefined ? {} : { workspaceId }) }).toArray();
+      show(context.output, found.map((d) => d.info), () => table(
+        ['pipeline', 'workspace', 'deployment', 'wanted', 'port', 'updated'],
+        found.map(({ info }) => [info.pipelineName, info.workspaceId, info.id, info.wanted, info.port, new Date(info.updatedAt)]), 'Nothing has been deployed yet.',
+      ));
+    })), 'potoroo deployment list --everywhere');
+
   example(deployment.command('status').description('show how the deployment of a pipeline is: engines, sidekicks and why they do not run').argument('<pipeline>')
     .action(action(contextOf, async (context, name: string) => showStatus(context, await of(context, name)))), 'potoroo deployment status breast-cancer');
 
