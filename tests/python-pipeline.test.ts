@@ -99,7 +99,10 @@ const answers = async (batch: Batch): Promise<number[]> => [...((await pipeline.
 
 describe('a pipeline of Python, ONNX, own code and Python', () => {
   it('says what it takes and gives, and does not merge what may not be merged', () => {
-    expect(pipeline).toMatchObject({ inputs: [{ name: 'a' }, { name: 'b' }], outputs: [{ name: 'answer' }], mergeable: false, slots: 2 });
+    expect(pipeline).toMatchObject({ inputs: [{ name: 'a' }, { name: 'b' }], outputs: [{ name: 'answer' }], mergeable: false });
+    // More than one request may be under way, so that each process finds its next one lying ready.
+    expect(pipeline.slots).toBeGreaterThan(1);
+    expect(pipeline.slots).toBeLessThan(10);
   });
   it('answers many requests at once, each with its own rows', async () => {
     const requests = Array.from({ length: 60 }, (_, i) => Array.from({ length: 1 + (i % 5) }, (__, k): [number, number] => [i, k]));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import json
 import os
 import socket
@@ -38,9 +39,13 @@ def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
             os._exit(0)
 
 
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+
 def _serve(wire: Any, model: Any) -> None:
     import pyarrow as pa
 
+    schema = head_of_stream = None
     while True:
         with wire.reading:
             message = wire.receive()
@@ -56,11 +61,9 @@ def _serve(wire: Any, model: Any) -> None:
                 except (pa.ArrowException, OSError) as error:
                     raise ModelError("malformed_body", f"The Arrow stream cannot be read: {error}.") from None
                 answer = model.run(table)
-                sink = pa.BufferOutputStream()
-                with pa.ipc.new_stream(sink, answer.schema) as writer:
-                    for batch in answer.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], answer.schema)]:
-                        writer.write_batch(batch)
-                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000}, sink.getvalue())
+                if schema is None or not answer.schema.equals(schema):
+                    schema, head_of_stream = answer.schema, answer.schema.serialize()
+                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000}, head_of_stream, answer.serialize(), END_OF_STREAM)
             elif op == "ping":
                 wire.send({"type": "pong", "id": number, "rss": process.resident_bytes()})
             elif op == "describe":
@@ -103,6 +106,9 @@ def main() -> int:
         model.notes += lacking
         described, inputs, outputs = model.describe()
         done.set()
+        # What is loaded stays: the collector need not go through it again and again.
+        gc.collect()
+        gc.freeze()
         wire.send(described, inputs, outputs)
     except BaseException as error:
         done.set()

@@ -51,6 +51,31 @@ def to_numpy(column: Any) -> np.ndarray:
     return flat.reshape(sizes)
 
 
+def direct(column: Any, kind: pa.DataType) -> Optional[np.ndarray]:
+    """The column as `to_numpy` gives it, without a copy, where it is numbers of the declared type in rows of the declared
+    lengths; lists of any and of fixed length count as the same. None for everything else."""
+    array = _one(column)
+    sizes = [len(array)]
+    while is_fixed(kind):
+        if array.null_count:
+            return None
+        size, own = kind.list_size, array.type
+        if is_fixed(own):
+            if own.list_size != size:
+                return None
+        elif pa.types.is_list(own):
+            offsets = array.offsets.to_numpy()
+            if len(array) > 0 and not (np.diff(offsets) == size).all():
+                return None
+        else:
+            return None
+        array, kind = array.flatten(), kind.value_type
+        sizes.append(size)
+    if array.type != kind or array.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return None
+    return array.to_numpy().reshape(sizes)
+
+
 def plain(value: Any) -> Any:
     """Lists, dictionaries and scalars that Arrow reads, whatever arrays a model put inside."""
     if isinstance(value, np.ndarray):
@@ -70,12 +95,14 @@ def plain(value: Any) -> Any:
 
 def _array_of(value: Any) -> Any:
     """A numpy array where the value is one or easily becomes one; else the value itself."""
+    if isinstance(value, (np.ndarray, list)):
+        return value
+    if hasattr(value, "to_numpy"):
+        return value.to_numpy()
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-    if hasattr(value, "numpy") and not isinstance(value, np.ndarray):
+    if hasattr(value, "numpy"):
         value = value.numpy()
-    elif hasattr(value, "to_numpy"):
-        value = value.to_numpy()
     elif hasattr(value, "toarray"):
         value = value.toarray()
     return value
@@ -168,8 +195,8 @@ def _from_plain(value: Any, kind: Optional[pa.DataType], name: str, which: str) 
     return array
 
 
-def conform(columns: Mapping[str, Any], schema: Optional[pa.Schema], which: str, rows: Optional[int] = None) -> pa.Table:
-    """A table of the schema's columns in its order; columns it does not name are dropped. `rows`: how many there must be."""
+def conform(columns: Mapping[str, Any], schema: Optional[pa.Schema], which: str, rows: Optional[int] = None) -> pa.RecordBatch:
+    """A batch of the schema's columns in its order; columns it does not name are dropped. `rows`: how many there must be."""
     if schema is None:
         arrays = {name: to_arrow(value, None, name, which) for name, value in columns.items()}
     else:
@@ -186,7 +213,9 @@ def conform(columns: Mapping[str, Any], schema: Optional[pa.Schema], which: str,
         if length != wanted:
             reason = f"the request has {wanted}" if rows is not None else f"{next(iter(lengths))!r} has {wanted}"
             raise ModelError("inference_failed" if which == "output" else "schema_mismatch", f"The {which} field {name!r} has {length} rows and {reason}.")
-    return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
+    if schema is None:
+        return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+    return pa.RecordBatch.from_arrays(list(arrays.values()), schema=schema)
 
 
 def conform_table(table: pa.Table, schema: Optional[pa.Schema]) -> pa.Table:
@@ -194,4 +223,4 @@ def conform_table(table: pa.Table, schema: Optional[pa.Schema]) -> pa.Table:
     if schema is None:
         return table
     same = table.schema.names == schema.names and all(a.type == b.type for a, b in zip(table.schema, schema))
-    return table if same else conform({name: table.column(name) for name in table.column_names}, schema, "input", table.num_rows)
+    return table if same else pa.Table.from_batches([conform({name: table.column(name) for name in table.column_names}, schema, "input", table.num_rows)])

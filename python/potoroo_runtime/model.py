@@ -11,7 +11,7 @@ from typing import Any, Callable, List, Mapping, Optional
 import pyarrow as pa
 
 from .archive import unpack
-from .columns import conform, conform_table
+from .columns import conform
 from .errors import ModelError, as_model_error, last_line
 from .framework import Context, Framework, find
 from .inputs import Inputs
@@ -56,17 +56,17 @@ class Model:
         stage("warm-up")
         self._warm_up()
 
-    def run(self, table: pa.Table) -> pa.Table:
+    def run(self, table: pa.Table) -> pa.RecordBatch:
         """Raises ModelError: `schema_mismatch` and kin for what does not fit, `inference_failed` for what the model raises."""
-        fitting = conform_table(table, self.context.inputs)
+        inputs = Inputs(table, self.context.inputs)
         try:
-            answer = self.predict(Inputs(fitting))
+            answer = self.predict(inputs)
         except Exception as error:
             if not isinstance(error, ModelError):
                 traceback.print_exc()
             raise as_model_error(error, "inference_failed", "The model failed on this data") from error
         try:
-            return conform(columns_of(answer), self.context.outputs, "output", fitting.num_rows if self.framework.aligned else None)
+            return conform(columns_of(answer), self.context.outputs, "output", inputs.rows if self.framework.aligned else None)
         except MemoryError as error:
             raise as_model_error(error, "inference_failed", "The model's answer could not be sent") from error
 
@@ -108,5 +108,5 @@ def columns_of(answer: Any) -> Mapping[str, Any]:
     if isinstance(answer, (pa.Table, pa.RecordBatch)):
         return dict(zip(answer.schema.names, answer.columns))
     if hasattr(answer, "columns") and hasattr(answer, "iloc"):
-        return {str(name): answer[name] for name in answer.columns}
+        return {str(name): column for name, column in answer.items()}
     raise ModelError("inference_failed", f"The model returned a {type(answer).__name__}; it must return columns by name (a dictionary, a DataFrame or an Arrow table).")

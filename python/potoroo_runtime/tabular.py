@@ -44,7 +44,7 @@ def predictor(model: Any, outputs: Optional[pa.Schema], default: str, features: 
     methods = methods_of(model, outputs, default)
 
     def predict(inputs: Any) -> Mapping[str, Any]:
-        by_name = features is not None and set(features) == set(inputs.table.column_names)
+        by_name = features is not None and set(features) == set(inputs.names)
         rows = inputs.frame()[list(features)] if by_name else inputs.matrix()
         answers = {method: getattr(model, method)(rows) for method in set(methods.values())}
         return {name: answers[method] for name, method in methods.items()}

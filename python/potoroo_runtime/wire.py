@@ -31,6 +31,9 @@ from .errors import ModelError
 PREFIX = struct.Struct("<IQ")
 MAX_HEAD = 1 << 20
 MAX_BODY = 1 << 30
+#: Messages up to this size are read several at once, and written at once.
+SMALL = 1 << 16
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Wire:
@@ -41,10 +44,13 @@ class Wire:
         self.max_body = max_body
         self.reading = threading.Lock()
         self._writing = threading.Lock()
+        #: What arrived and is not taken yet: bytes `_start` to `_end`.
+        self._buffer = memoryview(bytearray(SMALL))
+        self._start = self._end = 0
 
     def send(self, head: dict, *body: Any) -> None:
         """`body` are buffers, sent one after the other."""
-        text = json.dumps(head, separators=(",", ":")).encode()
+        text = _encode(head).encode()
         views = [memoryview(part).cast("B") for part in body]
         views = [view for view in views if view.nbytes]
         size = sum(view.nbytes for view in views)
@@ -52,7 +58,7 @@ class Wire:
             raise ModelError("inference_failed", f"The model's answer has {size} bytes; at most {self.max_body} are let through. Return fewer rows or smaller values.")
         start = PREFIX.pack(len(text), size) + text
         with self._writing:
-            if size <= 1 << 16:
+            if size <= SMALL:
                 self.connection.sendall(b"".join([start, *views]))
                 return
             self.connection.sendall(start)
@@ -61,24 +67,38 @@ class Wire:
 
     def receive(self) -> Optional[tuple]:
         """(head, body) of the next message; None when the peer closed. Raises ConnectionError on what is not a message."""
-        prefix = self._exactly(PREFIX.size, True)
-        if prefix is None:
+        if not self._have(PREFIX.size):
             return None
-        head_size, body_size = PREFIX.unpack(prefix)
+        head_size, body_size = PREFIX.unpack_from(self._buffer, self._start)
         if head_size > MAX_HEAD or body_size > self.max_body:
             raise ConnectionError(f"a message of {head_size} + {body_size} bytes is over the bound")
-        head = self._exactly(head_size, False)
-        body = self._exactly(body_size, False)
-        return json.loads(bytes(head)), body
+        self._start += PREFIX.size
+        return json.loads(bytes(self._take(head_size))), self._take(body_size)
 
-    def _exactly(self, size: int, may_end: bool) -> Optional[memoryview]:
+    def _have(self, size: int) -> bool:
+        """Reads until `size` bytes lie here; False when the connection ended before the first."""
+        while self._end - self._start < size:
+            if self._start > 0:
+                rest = bytes(self._buffer[self._start:self._end])
+                self._start, self._end = 0, len(rest)
+                self._buffer[: len(rest)] = rest
+            count = self.connection.recv_into(self._buffer[self._end :])
+            if count == 0 and self._end == 0:
+                return False
+            if count == 0:
+                raise ConnectionError("the connection ended inside a message")
+            self._end += count
+        return True
+
+    def _take(self, size: int) -> memoryview:
+        """The next bytes, in memory of their own."""
         data = memoryview(bytearray(size))
-        have = 0
+        have = min(size, self._end - self._start)
+        data[:have] = self._buffer[self._start : self._start + have]
+        self._start += have
         while have < size:
             count = self.connection.recv_into(data[have:])
             if count == 0:
-                if may_end and have == 0:
-                    return None
                 raise ConnectionError("the connection ended inside a message")
             have += count
         return data
