@@ -79,12 +79,16 @@ const tree = (pid) => [pid, ...childrenOf(pid).flatMap(tree)];
 export const resident = (pid) => tree(pid).reduce((sum, one) => sum + rollup(one, 'Rss'), 0);
 export const proportional = (pid) => tree(pid).reduce((sum, one) => sum + rollup(one, 'Pss'), 0);
 
+const tick = 100; // what the kernel counts processor time in, on every Linux
+/** Seconds of processor time that a process and all it started have used. */
+export const cpuSeconds = (pid) => tree(pid).reduce((sum, one) => { try { const [user, system] = readFileSync(`/proc/${one}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ').slice(11, 13); return sum + (Number(user) + Number(system)) / tick; } catch { return sum; } }, 0);
+
 /** `request`: url, headers, file with the body. */
 export function wrk(base, { url, headers, file }, connections, seconds) {
   const text = execFileSync('taskset', ['-c', '1', 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', path.join(here, 'post.lua'), base + url], {
     encoding: 'utf8', env: { ...process.env, BODY: file, HEADERS: Object.entries(headers).map(([k, v]) => `${k}: ${v}`).join('\n') },
   });
   const r = JSON.parse(/RESULT (.*)/.exec(text)[1]);
-  return { rate: r.requests / r.seconds, p50: r.p50 / 1000, p99: r.p99 / 1000, failed: r.failed };
+  return { requests: r.requests, rate: r.requests / r.seconds, p50: r.p50 / 1000, p99: r.p99 / 1000, failed: r.failed };
 }
 
