@@ -15,7 +15,7 @@ export interface Expected {
   scaled_rows: { a: number; b: number }[]; scaled: number[]; labels: string[];
 }
 
-const quiet = { MLFLOW_DISABLE_TELEMETRY: 'true', DO_NOT_TRACK: 'true', GIT_PYTHON_REFRESH: 'quiet', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
+const quiet = { MLFLOW_DISABLE_TELEMETRY: 'true', MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', DO_NOT_TRACK: 'true', GIT_PYTHON_REFRESH: 'quiet', PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' };
 
 /** A real `mlflow server` on a free port; with `proxy`, clients get artifacts through it, without, where they lie on the disk is told. */
 export async function startMlflow(python: string, folder: string, { proxy }: { proxy: boolean }): Promise<MlflowServer> {

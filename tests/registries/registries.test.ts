@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,6 +13,14 @@ import { setUpMlflowPython } from './setup.mjs';
 const admin = { username: 'admin@example.com', password: 'the-first-password' };
 const token = 'dapi-0123456789';
 
+/** Those that are there need not be made again. */
+async function keepEnvironments(data: string): Promise<void> {
+  const kept = join(root, '.venv', 'environments');
+  await mkdir(kept, { recursive: true });
+  await mkdir(data, { recursive: true, mode: 0o700 });
+  await symlink(kept, join(data, 'environments'));
+}
+
 let server: Server;
 let mlflow: MlflowServer;
 let unproxied: MlflowServer;
@@ -22,7 +30,7 @@ let potoroo: Potoroo;
 let workspaceId: number;
 beforeAll(async () => {
   const python = setUpMlflowPython();
-  server = await startOps(undefined, { POTOROO_ALLOWED_PRIVATE_HOSTS: '127.0.0.1' });
+  server = await startOps(keepEnvironments, { POTOROO_ALLOWED_PRIVATE_HOSTS: '127.0.0.1', POTOROO_PYTHON: process.env['POTOROO_PYTHON'] ?? 'python3.11' });
   const folders = await Promise.all(['mlflow', 'unproxied'].map(async (name) => {
     const folder = join(server.folder, name);
     await mkdir(folder);
