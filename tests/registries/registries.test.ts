@@ -61,7 +61,7 @@ it('the published client lists, uploads, deploys and infers', async () => {
 });
 
 describe('the SDK', () => {
-  const upload = (registry: Registry, path: string, name: string, framework = 'mlflow', more: object = {}) => registry.upload({ workspaceId, path, name, framework, ...more });
+  const upload = (registry: Registry, path: string, name: string, framework = 'mlflow', more: object = {}) => registry.upload(workspaceId, name, path, { framework, ...more });
   async function infer(name: string, rows: Record<string, unknown>[]) {
     const workspace = await potoroo.workspaces.get(workspaceId);
     const model = (await workspace.models({ name }).toArray())[0]!.latest;

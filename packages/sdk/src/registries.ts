@@ -1,6 +1,6 @@
-import { apiPrefix, type ApiModelVersion, type ApiRegisteredModel, type ApiRegisteredModelVersion, type ApiRegistry, type ApiRegistryArtifact, type NewRegistry, type RegistryUpload } from '@potoroo/contract';
+import { apiPrefix, type ApiModelVersion, type ApiRegisteredModel, type ApiRegisteredModelVersion, type ApiRegistry, type ApiRegistryArtifact, type NewRegistry } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
-import { ModelVersion } from './models.ts';
+import { ModelVersion, type UploadOptions } from './models.ts';
 import type { Pages } from './pages.ts';
 import type { CallOptions } from './transport.ts';
 
@@ -8,6 +8,9 @@ const base = `${apiPrefix}/registries`;
 const inWorkspace = (workspaceId: number, id: string) => `${apiPrefix}/workspaces/${workspaceId}/registries/${id}`;
 /** The server asks another one, which may take its time. */
 const patienceMs = 60_000;
+
+/** As of any upload; a file's name is that in the registry. */
+export type RegistryUploadOptions = Omit<UploadOptions, 'fileName' | 'onProgress'>;
 
 /** A server that keeps models, such as MLflow's, shared through workspaces. */
 export class Registry {
@@ -40,17 +43,18 @@ export class Registry {
 
   /**
    * Uploads a file, or the whole folder of an MLflow model, and waits until it has been fetched and loaded once. `path` is the `address`
-   * of an artifact, or `models:/<model>/<version>`.
+   * of an artifact, or `models:/<model>/<version>`. `timeoutMs` is for all of it; 30 minutes when not given.
    * @throws PotorooError with the code and the reason of a model that could not be fetched or cannot be used
    */
-  async upload(upload: RegistryUpload, options: CallOptions = {}): Promise<ModelVersion> {
-    const { timeoutMs, ...call } = options;
-    return (await this.startUpload(upload, call)).waitUntilReady({ timeoutMs: timeoutMs ?? 1_800_000, signal: options.signal });
+  async upload(workspaceId: number, name: string, path: string, options: RegistryUploadOptions): Promise<ModelVersion> {
+    const { timeoutMs, ...rest } = options;
+    return (await this.startUpload(workspaceId, name, path, rest)).waitUntilReady({ timeoutMs, signal: options.signal });
   }
 
   /** The same without waiting: the version is `uploading`. */
-  async startUpload(upload: RegistryUpload, options: CallOptions = {}): Promise<ModelVersion> {
-    return new ModelVersion(this.#calls, await createOnce<ApiModelVersion>(this.#calls.transport, `${base}/${this.id}/uploads`, upload, options));
+  async startUpload(workspaceId: number, name: string, path: string, options: RegistryUploadOptions): Promise<ModelVersion> {
+    const { signal, timeoutMs, ...upload } = options;
+    return new ModelVersion(this.#calls, await createOnce<ApiModelVersion>(this.#calls.transport, `${base}/${this.id}/uploads`, { ...upload, workspaceId, name, path }, { signal, timeoutMs }));
   }
 
   async addToWorkspace(workspaceId: number, options: CallOptions = {}): Promise<Registry> {

@@ -1,29 +1,16 @@
-import { readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
-import { Argument, Option, type Command } from 'commander';
-import { PotorooError, type Field, type ModelVersion, type UploadOptions as UploadModelOptions } from '@potoroo/sdk';
-import { accelerators, architectures, type Accelerator, type Architecture } from '@potoroo/contract';
-import { action, collect, example, wholeNumber, type ContextOf } from '../command.ts';
+import { Argument, type Command } from 'commander';
+import { PotorooError, type Field, type ModelVersion } from '@potoroo/sdk';
+import { action, collect, example, type ContextOf } from '../command.ts';
 import { findModel } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 import { addLogs } from './inference.ts';
 import { addModelVersions } from './model-versions.ts';
 import { progress } from '../progress.ts';
+import { uploadOptionsOf, withUploadOptions, type GivenOptions } from '../upload-options.ts';
 
-interface UploadOptions {
+interface UploadOptions extends GivenOptions {
   framework?: string;
-  inputSchema?: string;
-  outputSchema?: string;
-  requirement?: readonly string[];
-  requirements?: string;
-  frameworkConfig?: string;
-  python?: string;
-  versions?: 'current' | 'guide';
-  concurrency?: number;
-  convert: boolean;
-  arch?: Architecture;
-  accel?: Accelerator;
-  public?: boolean;
   tensorField?: readonly string[];
 }
 
@@ -31,22 +18,10 @@ export function addModel(program: Command, contextOf: ContextOf): void {
   const model = program.command('model').description('upload models and look at them');
   example(model, 'potoroo model list');
 
-  example(model.command('upload').description('upload a model file; the same bytes again give the same version')
+  example(withUploadOptions(model.command('upload').description('upload a model file; the same bytes again give the same version')
     .addArgument(new Argument('<name>', 'name of the model'))
     .addArgument(new Argument('<file>', 'path of the model file'))
-    .option('-f, --framework <framework>', 'what made it, such as onnx, sklearn or python; told by the file name when not given')
-    .option('--input-schema <file>', 'JSON list of the columns it takes, each with name, type and shape; or that list itself')
-    .option('--output-schema <file>', 'the same for the columns it gives')
-    .option('-r, --requirement <package>', 'package beside or in place of those of the framework, such as scikit-learn==1.3.0; may be repeated', collect)
-    .option('--requirements <file>', 'requirements.txt with such packages')
-    .option('--python <version>', 'Python to run it, such as 3.11')
-    .addOption(new Option('--versions <which>', "the framework's pinned versions: current ones or those that the guide names").choices(['current', 'guide']))
-    .option('--framework-config <file>', 'JSON object of settings for the framework; or that object itself')
-    .option('--concurrency <n>', 'requests that each of its processes works on at once', wholeNumber(1))
-    .option('--no-convert', 'do not try it as ONNX')
-    .addOption(new Option('--arch <arch>', 'processor it is meant for').choices(architectures))
-    .addOption(new Option('--accel <accel>', 'accelerator it is meant for').choices(accelerators))
-    .option('--public', 'let every workspace use it')
+    .option('-f, --framework <framework>', 'what made it, such as onnx, sklearn or python; told by the file name when not given'))
     .option('-t, --tensor-field <name>', "name that replaces the model's own input name; once for each input", collect)
     .action(action(contextOf, async (context, name: string, file: string, options: UploadOptions) => {
       const workspace = await context.workspace();
@@ -55,10 +30,7 @@ export function addModel(program: Command, contextOf: ContextOf): void {
       try {
         version = await workspace.uploadModel(name, file, {
           framework: options.framework ?? frameworkOf(file),
-          ...more(options),
-          ...(options.arch === undefined ? {} : { arch: options.arch }),
-          ...(options.accel === undefined ? {} : { accel: options.accel }),
-          ...(options.public === true ? { visibility: 'public' as const } : {}),
+          ...uploadOptionsOf(options),
           signal: context.signal,
           onProgress: ({ sent, total }) => {
             bar.update(sent, total);
@@ -133,36 +105,6 @@ function describe(version: ModelVersion): string {
 /** `tensor float32[30], …`; a free dimension is `?`. */
 function fields(list: readonly Field[] | null): string {
   return list === null ? 'not known yet' : list.map((f) => `${f.name} ${f.type}${f.shape.length === 0 ? '' : `[${f.shape.map((n) => (n < 0 ? '?' : n)).join(',')}]`}`).join(', ');
-}
-
-/** The options that do not stand on their own. */
-function more({ inputSchema, outputSchema, requirement = [], requirements, frameworkConfig, python, versions, concurrency, convert }: UploadOptions): Partial<UploadModelOptions> {
-  const packages = [...requirement, ...(requirements === undefined ? [] : readText(requirements, '--requirements').split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')))];
-  return {
-    ...(inputSchema !== undefined && { inputSchema: readJson(inputSchema, '--input-schema') as Field[] }),
-    ...(outputSchema !== undefined && { outputSchema: readJson(outputSchema, '--output-schema') as Field[] }),
-    ...(frameworkConfig !== undefined && { frameworkConfig: readJson(frameworkConfig, '--framework-config') as Record<string, unknown> }),
-    ...(packages.length > 0 && { requirements: packages }), ...(python !== undefined && { pythonVersion: python }), ...(versions !== undefined && { versions }),
-    ...(concurrency !== undefined && { concurrency }), ...(!convert && { convert }),
-  };
-}
-
-function readText(file: string, option: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new PotorooError('invalid_request', `${option}: ${file} cannot be read; give the path of a file.`, { cause });
-  }
-}
-
-/** JSON in a file, or as the argument itself. */
-function readJson(argument: string, option: string): unknown {
-  const text = /^\s*[[{]/.test(argument) ? argument : readText(argument, option);
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new PotorooError('invalid_request', `${option}: this is not JSON: ${(cause as Error).message}.`, { cause });
-  }
 }
 
 const endings: Readonly<Record<string, string>> = { '.onnx': 'onnx', '.py': 'python' };

@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { text as readAll } from 'node:stream/consumers';
-import { Option, type Command } from 'commander';
-import { PotorooError, type ApiRegistryArtifact, type Field, type Registry } from '@potoroo/sdk';
-import { action, collect, example, type ContextOf } from '../command.ts';
+import type { Command } from 'commander';
+import { PotorooError, type ApiRegistryArtifact, type Registry } from '@potoroo/sdk';
+import { action, example, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { bytesText, show, table } from '../output.ts';
+import { uploadOptionsOf, withUploadOptions, type GivenOptions } from '../upload-options.ts';
 
-interface UploadOptions { framework: string; inputSchema?: string; outputSchema?: string; requirement?: readonly string[]; python?: string; public?: boolean }
+interface UploadOptions extends GivenOptions { framework: string }
 
 export function addRegistry(program: Command, contextOf: ContextOf): void {
   const registry = program.command('registry').description('connect MLflow servers and upload models from them');
@@ -52,21 +52,14 @@ export function addRegistry(program: Command, contextOf: ContextOf): void {
       show(context.output, found, () => table(['file', 'size', 'path to upload it by'], found.map((a) => [a.path, size(a), a.address]), 'The version has no file.'));
     })), 'potoroo registry artifacts lab iris 2');
 
-  example(withRegistry(registry.command('upload').description('upload a model from a registry to the current workspace, and wait until it is ready'))
+  example(withUploadOptions(withRegistry(registry.command('upload').description('upload a model from a registry to the current workspace, and wait until it is ready'))
     .argument('<path>', 'models:/<model>/<version>, models:/<model>@<alias>, or the path of a listed file').argument('<name>', 'name of the model here')
-    .addOption(new Option('-f, --framework <framework>', 'what made it; mlflow runs whole MLflow models').default('mlflow'))
-    .option('--input-schema <file>', 'JSON list of its input columns').option('--output-schema <file>', 'JSON list of its output columns')
-    .option('--requirement <package>', "Python package beside the framework's; once for each", collect).option('--python <version>', 'Python to run it, such as 3.11')
-    .option('--public', 'let every workspace use it')
+    .option('-f, --framework <framework>', 'what made it; mlflow runs whole MLflow models', 'mlflow'))
     .action(action(contextOf, async (context, name: string, path: string, model: string, options: UploadOptions) => {
       const workspace = await context.workspace();
-      const version = await (await findRegistry(context, name)).upload({
-        workspaceId: workspace.id, name: model, path, framework: options.framework,
-        ...(options.inputSchema === undefined ? {} : { inputSchema: readSchema(options.inputSchema) }), ...(options.outputSchema === undefined ? {} : { outputSchema: readSchema(options.outputSchema) }),
-        ...(options.requirement === undefined ? {} : { requirements: [...options.requirement] }), ...(options.python === undefined ? {} : { pythonVersion: options.python }), ...(options.public === true ? { visibility: 'public' as const } : {}),
-      }, { signal: context.signal });
+      const version = await (await findRegistry(context, name)).upload(workspace.id, model, path, { framework: options.framework, ...uploadOptionsOf(options), signal: context.signal });
       show(context.output, version.info, () => `Model ${version.name} is ready: ${version.info.fileName}, ${version.info.framework}, ${bytesText(version.info.size)}.`);
-    })), 'potoroo registry upload lab models:/iris/2 iris', 'potoroo registry upload lab https://mlflow.example.com/api/2.0/mlflow-artifacts/artifacts/1/models/m-1/artifacts/model.pkl iris -f sklearn --input-schema in.json --output-schema out.json');
+    })), 'potoroo registry upload lab models:/iris/2 iris', 'potoroo registry upload lab models:/iris@champion/model.pkl iris -f sklearn --input-schema in.json --output-schema out.json');
 
   example(withRegistry(registry.command('add').description('add a registry to the current workspace'))
     .action(action(contextOf, async (context, name: string) => {
@@ -97,12 +90,4 @@ async function findRegistry(context: Context, name: string): Promise<Registry> {
   if (found[0] !== undefined) return found[0];
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)) return context.client.registries.get(name, { signal: context.signal });
   throw new PotorooError('registry_not_found', `There is no registry ${JSON.stringify(name)} that you may see.`);
-}
-
-function readSchema(file: string): Field[] {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Field[];
-  } catch (cause) {
-    throw new PotorooError('invalid_request', `${file} does not hold a schema: give a JSON list of fields, such as [{"name": "inputs", "type": "float64", "shape": [4]}].`, { cause });
-  }
 }

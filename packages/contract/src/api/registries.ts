@@ -1,7 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
-import { FieldSchema } from '../field.ts';
-import { accelerators, architectures } from '../pipeline.ts';
-import { IdSchema, oneOf, TimeSchema } from './common.ts';
+import { IdSchema, TimeSchema } from './common.ts';
+import { UploadOptionsSchema } from './models.ts';
 
 const TextOrNull = Type.Union([Type.String(), Type.Null()]);
 
@@ -38,15 +37,14 @@ export const RegistryArtifactSchema = Type.Object({
 export type ApiRegistryArtifact = Static<typeof RegistryArtifactSchema>;
 export const RegistryArtifactsSchema = Type.Object({ items: Type.Array(RegistryArtifactSchema) });
 
-/** What is uploaded from a registry, and as what. */
-export const RegistryUploadSchema = Type.Object({
-  workspaceId: IdSchema,
-  name: Type.String({ description: 'Name of the model here.' }),
-  path: Type.String({ maxLength: 4096, description: 'The address of an artifact, or `models:/<model>/<version>` for a whole MLflow model.' }),
-  framework: Type.String({ description: 'What made the model, such as `sklearn`; `mlflow` runs the folder of an MLflow model.' }),
-  inputSchema: Type.Optional(Type.Array(FieldSchema)), outputSchema: Type.Optional(Type.Array(FieldSchema)),
-  requirements: Type.Optional(Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1000, description: "Python packages beside the framework's." })),
-  pythonVersion: Type.Optional(Type.String({ maxLength: 16 })),
-  arch: Type.Optional(oneOf(architectures)), accel: Type.Optional(oneOf(accelerators)), visibility: Type.Optional(oneOf(['private', 'public'])),
-}, { additionalProperties: false });
+/** What is uploaded from a registry, and as what: beside where it lies, all that can be said of a model that is uploaded. */
+export const RegistryUploadSchema = Type.Composite([
+  Type.Object({
+    workspaceId: IdSchema,
+    name: Type.String({ description: 'Name of the model here.' }),
+    path: Type.String({ maxLength: 4096, description: 'The address of an artifact, or `models:/<model>/<version>` for a whole MLflow model.' }),
+    framework: Type.String({ description: 'What made the model, such as `sklearn`; `mlflow` runs the folder of an MLflow model.' }),
+  }),
+  Type.Omit(UploadOptionsSchema, ['framework', 'fileName']),
+], { additionalProperties: false });
 export type RegistryUpload = Static<typeof RegistryUploadSchema>;

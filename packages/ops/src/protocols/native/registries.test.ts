@@ -44,15 +44,17 @@ describe.each(databases)('registries by REST on $name', (database) => {
 
   test('an upload, its audit and its log', async () => {
     const [file] = (await call<{ items: ApiRegistryArtifact[] }>('GET', `/registries/${registry.id}/artifacts?model=cancer&version=2`)).body.items.filter((a) => a.path === 'data/model.onnx');
-    const { status, body: version } = await call<ApiModelVersion>('POST', `/registries/${registry.id}/uploads`, { workspaceId: registry.workspaces[0]?.id, name: 'cancer', path: file?.address, framework: 'onnx', requirements: ['six'] });
+    const { status, body: version } = await call<ApiModelVersion>('POST', `/registries/${registry.id}/uploads`, { workspaceId: registry.workspaces[0]?.id, name: 'cancer', path: file?.address, framework: 'onnx' });
     expect(status).toBe(201);
     expectShape(ModelVersionSchema, version);
-    await expect.poll(async () => (await call<ApiModelVersion>('GET', `/model-versions/${version.id}`)).body, { timeout: 20_000 }).toMatchObject({ status: 'ready', size: model.length, conversion: { requirements: ['six'], source: { registry: registry.id, path: file?.address } } });
+    await expect.poll(async () => (await call<ApiModelVersion>('GET', `/model-versions/${version.id}`)).body, { timeout: 20_000 }).toMatchObject({ status: 'ready', size: model.length, conversion: { source: { registry: registry.id, path: file?.address } } });
     const { text } = await call('GET', '/audit?action=registries.upload');
     expect(text).toContain(`"objectId":"${version.id}"`);
     expect(text).not.toContain('horse');
     expectProblem(await call('POST', `/registries/${registry.id}/uploads`, { workspaceId: registry.workspaces[0]?.id, name: 'cancer', path: '/etc/passwd', framework: 'onnx' }), 'invalid_request', 'path');
-    expectProblem(await call('POST', `/registries/${registry.id}/uploads`, { workspaceId: registry.workspaces[0]?.id, name: 'cancer', path: 'models:/cancer/1', framework: 'abacus' }), 'framework_unsupported', 'framework');
+    for (const [change, code, field] of [[{ framework: 'abacus' }, 'framework_unsupported', 'framework'], [{ requirements: ['six'] }, 'invalid_request', 'requirements'], [{ inputSchema: [{ name: '', type: 'int8', shape: [] }] }, 'invalid_request', 'inputSchema[0].name'], [{ fileName: 'x' }, 'invalid_request', 'fileName']] as const) {
+      expectProblem(await call('POST', `/registries/${registry.id}/uploads`, { workspaceId: registry.workspaces[0]?.id, name: 'cancer', path: 'models:/cancer/1', framework: 'onnx', ...change }), code, field);
+    }
   });
 
   test('the published client gets what it reads, and a token that is none', async () => {

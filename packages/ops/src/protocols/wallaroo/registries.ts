@@ -5,7 +5,7 @@ import type { RegisteredModel, RegisteredModelVersion, Registry } from '../../do
 import { Id, Maybe, post, type Context } from './http.ts';
 import { all } from './pages.ts';
 import { timeText } from './present.ts';
-import { accelOf, Conversion, oneOf, readSchema } from './upload.ts';
+import { accelOf, Conversion, oneOf, readSchema, uploadOptions } from './upload.ts';
 
 const RegistryId = Type.Object({ registry_id: Type.String() });
 const InWorkspace = Type.Object({ registry_id: Type.String(), workspace_id: Id });
@@ -63,7 +63,7 @@ export function registryRoutes(app: FastifyInstance, { domains: { registries } }
   }), async ({ actor, body }) => {
     const { conversion, visibility, input_schema, output_schema } = body;
     const version = await registries.upload(actor, body.registry_id, {
-      workspaceId: body.workspace_id, name: body.name, path: body.path, framework: conversion.framework, conversion, visibility: visibility ?? 'private',
+      workspaceId: body.workspace_id, name: body.name, path: body.path, framework: conversion.framework, conversion, ...uploadOptions(conversion), visibility: visibility ?? 'private',
       arch: oneOf<Architecture>(architectures, conversion.arch ?? 'x86', 'conversion.arch'), accel: oneOf<Accelerator>(accelerators, accelOf(conversion.accel), 'conversion.accel'),
       ...(input_schema ? { inputSchema: readSchema(input_schema, 'input_schema') } : {}), ...(output_schema ? { outputSchema: readSchema(output_schema, 'output_schema') } : {}),
     });

@@ -55,7 +55,7 @@ export const accelOf = (value: unknown): unknown => (typeof value === 'object' &
  * What the conversion record says of how the model is loaded. The client always sends Python 3.8, which no runtime here is made for:
  * that means none in particular.
  */
-function uploadOptions({ framework, requirements, python_version, framework_config }: Static<typeof Conversion> & Record<string, unknown>): Pick<UploadInput, 'requirements' | 'pythonVersion' | 'frameworkConfig'> {
+export function uploadOptions({ framework, requirements, python_version, framework_config }: Static<typeof Conversion> & Record<string, unknown>): Pick<UploadInput, 'requirements' | 'pythonVersion' | 'frameworkConfig'> {
   if (requirements !== undefined && requirements !== null && !(Array.isArray(requirements) && requirements.every((line) => typeof line === 'string'))) throw invalid('metadata.conversion.requirements', 'has to be a list of texts.');
   const named = typeof framework_config === 'object' && framework_config !== null ? (framework_config as { framework?: unknown; config?: unknown }) : undefined;
   if (named !== undefined && named.framework !== framework) throw invalid('metadata.conversion.framework_config', `is for the framework ${JSON.stringify(named.framework)?.slice(0, 80)} and the model of ${framework}.`);
