@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { compileValidation, utf8From, type Column, type Values } from '@potoroo/batch';
 import type { ElementType, Field } from '@potoroo/contract';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { setUpPython } from '../../support/python-environment.mjs';
 import { setUpClientPython } from '../setup.mjs';
 
 /** The columns that generate.py fills; a list is marked by its shape. */
@@ -26,16 +27,19 @@ function columnOf(field: Field, rows: readonly unknown[]): Column {
 }
 
 interface Case { expression: string; data: Record<string, unknown[]>; answer: boolean[]; text: string }
-let python: string;
-beforeAll(() => { python = setUpClientPython(); });
+const versions = {
+  'of the published client': setUpClientPython,
+  'that is current': () => setUpPython('polars', join(import.meta.dirname, 'requirements.txt')),
+};
+const count = 4000;
 
-test('3,000 random validations mean what polars says they mean', () => {
-  const lines = execFileSync(python, ['-W', 'ignore', join(import.meta.dirname, 'generate.py'), '7', '3000'], { encoding: 'utf8', maxBuffer: 1 << 28 }).trim().split('\n');
-  expect(lines).toHaveLength(3000);
+test.each(Object.entries(versions))(`${count} random validations mean what the polars %s says they mean`, (_which, setUp) => {
+  const lines = execFileSync(setUp(), ['-W', 'ignore', join(import.meta.dirname, 'generate.py'), '7', String(count)], { encoding: 'utf8', maxBuffer: 1 << 28 }).trim().split('\n');
+  expect(lines).toHaveLength(count);
   for (const line of lines) {
     const { expression, data, answer, text } = JSON.parse(line) as Case;
     const batch = { rows: answer.length, columns: fields.map((f) => columnOf(f, data[f.name] ?? [])) };
     const got = [...compileValidation(expression, fields).evaluate(batch)].map(Boolean);
-    expect(got, `${text}\n${JSON.stringify(data)}`).toEqual(answer);
+    expect(got, `${text}\n${expression}\n${JSON.stringify(data)}`).toEqual(answer);
   }
 });

@@ -7,6 +7,7 @@ import { slice } from '../columns.ts';
 import { encodeRecords } from '../json/encode.ts';
 import { JsonReader } from '../json/reader.ts';
 import { decodeArrow, decodeArrowSchema } from './read.ts';
+import { readViews } from './views.ts';
 import { encodeArrowFile, encodeArrowSchema, encodeArrowStream } from './write.ts';
 
 /** Written by pyarrow; see `fixtures/make.py`. */
@@ -33,11 +34,11 @@ function rowsOf(batch: Batch): unknown[] {
 const expected = (name: string): unknown => plain(new JsonReader(golden(`${name}.json`)).value());
 
 describe('what pyarrow writes', () => {
-  it.each([['every.arrow', 'every'], ['every.stream', 'every'], ['chunks.arrow', 'every'], ['slice.arrow', 'slice'], ['deltas.stream', 'deltas']])('%s is read as pyarrow reads it', (file, table) => {
+  it.each([['every.arrow', 'every'], ['every.stream', 'every'], ['chunks.arrow', 'every'], ['slice.arrow', 'slice'], ['deltas.stream', 'deltas'], ['views.arrow', 'views'], ['views.stream', 'views']])('%s is read as pyarrow reads it', (file, table) => {
     const body = golden(file);
     const { batch, metadata } = decodeArrow(body);
     expect(rowsOf(batch)).toEqual(expected(table));
-    expect(metadata).toEqual(table === 'deltas' ? {} : { status: '{"next":null}', 'ключ': 'é' });
+    expect(metadata).toEqual(table === 'deltas' || table === 'views' ? {} : { status: '{"next":null}', 'ключ': 'é' });
     const odd = new Uint8Array(body.length + 3);
     odd.set(body, 3);
     expect(rowsOf(decodeArrow(odd.subarray(3)).batch)).toEqual(expected(table));
@@ -156,10 +157,31 @@ describe('bad Arrow data', () => {
     expect(failure(() => decodeArrow(apache.tableToIPC(table, 'file')))).toMatchObject({ code: 'body_too_large' });
   });
 
+  it('views that stand for more text than memory has are refused', () => {
+    // All views of the file are made to share the text of one that lies in a buffer, each with a length as far as that reaches.
+    const rows = 1 << 16;
+    const name = 'x';
+    const body = new Uint8Array(rows * 16 + (1 << 16)).fill(120);
+    const views = new DataView(body.buffer);
+    for (let i = 0; i < rows; i++) {
+      views.setInt32(i * 16, 1 << 16, true);
+      views.setInt32(i * 16 + 8, 0, true);
+      views.setInt32(i * 16 + 12, 0, true);
+    }
+    const read = (limit: number): unknown => readViews(body, name, rows, { at: 0, length: rows * 16 }, [{ at: rows * 16, length: 1 << 16 }], undefined, (bytes) => { if (bytes > limit) throw new RangeError('too much'); });
+    expect(() => read(1 << 28)).toThrow(/2 GiB/);
+    views.setInt32(0, 13, true);
+    expect(() => readViews(body, name, 2, { at: 0, length: 32 }, [{ at: rows * 16, length: 1 << 16 }], undefined, () => { throw new RangeError('too much'); })).toThrow('too much');
+    views.setInt32(8, 1, true);
+    expect(failure(() => readViews(body, name, 1, { at: 0, length: 16 }, [{ at: rows * 16, length: 1 << 16 }], undefined, () => {}))).toMatchObject({ code: 'malformed_body' });
+    views.setInt32(0, -1, true);
+    expect(failure(() => readViews(body, name, 1, { at: 0, length: 16 }, [], undefined, () => {}))).toMatchObject({ code: 'malformed_body' });
+  });
+
   it('damaged at random never does more than fail, and fails as a bad body', () => {
     const next = random(3);
     const special = [0, 1, 2, 0x7f, 0x80, 0xff];
-    const seeds = ['every.arrow', 'every.stream', 'chunks.arrow', 'deltas.stream', 'schema.bin'].map(golden);
+    const seeds = ['every.arrow', 'every.stream', 'chunks.arrow', 'deltas.stream', 'schema.bin', 'views.arrow'].map(golden);
     const codes = new Map<string, number>();
     for (let i = 0; i < 3000; i++) {
       const body = seeds[i % seeds.length]!.slice();

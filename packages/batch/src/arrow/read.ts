@@ -6,8 +6,9 @@ import { areUtf8 } from '../utf8.ts';
 import { malformed, type Flatbuffer, type Table } from './flatbuffer.ts';
 import { headers, open, type Message } from './messages.ts';
 import { fieldsOf, type ArrowField, type ArrowType } from './schema.ts';
+import { readViews } from './views.ts';
 
-/** What a request's dictionaries may unfold to: a byte of index can stand for a string of any length. */
+/** What a request's dictionaries and views may unfold to: a byte of index can stand for a string of any length. */
 const unfoldLimit = 1 << 28;
 const noNodes = { at: 0, length: 0 };
 
@@ -41,7 +42,7 @@ export function decodeArrowSchema(body: Uint8Array): Field[] {
 interface Context {
   /** No column has more rows than the body has bits. */
   readonly limit: number;
-  /** Bytes that dictionaries may still unfold to. */
+  /** Bytes that dictionaries and views may still unfold to. */
   unfold: number;
   readonly dictionaries: Map<bigint, TensorColumn>;
 }
@@ -52,8 +53,10 @@ class Parts {
   readonly #fb: Flatbuffer | undefined;
   readonly #nodes: { at: number; length: number };
   readonly #buffers: { at: number; length: number };
+  readonly #variadic: { at: number; length: number };
   #node = 0;
   #buffer = 0;
+  #view = 0;
   #left: number;
 
   constructor(body: Uint8Array, header?: Table) {
@@ -62,6 +65,7 @@ class Parts {
     this.#fb = header?.fb;
     this.#nodes = header?.vector(1, 16) ?? noNodes;
     this.#buffers = header?.vector(2, 16) ?? noNodes;
+    this.#variadic = header?.vector(4, 8) ?? noNodes;
   }
 
   /** How many rows the next column has, how many of them null. */
@@ -85,6 +89,15 @@ class Parts {
     if (offset + length > this.body.length || (this.#left -= length) < 0) throw malformed('a buffer reaches outside its message');
     if (length < need) throw malformed('a buffer is shorter than its rows need');
     return { at: offset, length };
+  }
+
+  /** The data buffers of the next column of views, as many as the batch says. */
+  buffers(): { at: number; length: number }[] {
+    if (!this.#fb) return [];
+    if (this.#view >= this.#variadic.length) throw malformed('a record batch does not say how many buffers its views have');
+    const count = this.#fb.size(this.#variadic.at + 8 * this.#view++);
+    if (count > this.#buffers.length - this.#buffer) throw malformed('a record batch has fewer buffers than its views need');
+    return Array.from({ length: count }, () => this.buffer(0));
   }
 
   done(): void {
@@ -143,6 +156,10 @@ function readValues(context: Context, parts: Parts, name: string, type: ArrowTyp
       return { ...scalar, type: 'bool', values };
     }
     case 'utf8': return { ...scalar, type: 'string', values: readStrings(parts, name, rows, type.large) };
+    case 'utf8-view': {
+      const views = parts.buffer(rows * 16);
+      return { ...scalar, type: 'string', values: readViews(parts.body, name, rows, views, parts.buffers(), nulls, (bytes) => spend(context, bytes)) };
+    }
     case 'list': {
       const offsets = readOffsets(parts, name, rows, type.large);
       const items = readColumn(context, parts, type.item, undefined, offsets[rows]!);
@@ -240,7 +257,7 @@ function lengthOf(c: TensorColumn): number {
 }
 
 function spend(context: Context, bytes: number): void {
-  if ((context.unfold -= bytes) < 0) throw new PotorooError('body_too_large', `The Arrow dictionaries unfold to more than ${unfoldLimit >> 20} MiB. Send fewer rows at a time.`);
+  if ((context.unfold -= bytes) < 0) throw new PotorooError('body_too_large', `The Arrow dictionaries or string views unfold to more than ${unfoldLimit >> 20} MiB. Send fewer rows at a time.`);
 }
 
 /** The values that a column of indexes stands for. */

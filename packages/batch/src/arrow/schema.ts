@@ -10,6 +10,7 @@ export type ArrowType =
   | { readonly kind: 'plain'; readonly type: Exclude<ElementType, 'string' | 'bool'>; readonly bytes: number; readonly multiply?: bigint; readonly divide?: bigint }
   | { readonly kind: 'bool' }
   | { readonly kind: 'utf8'; readonly large: boolean }
+  | { readonly kind: 'utf8-view' }
   | { readonly kind: 'list'; readonly large: boolean; readonly item: ArrowField }
   | { readonly kind: 'fixed'; readonly length: number; readonly item: ArrowField }
   | { readonly kind: 'struct'; readonly fields: readonly ArrowField[] };
@@ -64,7 +65,7 @@ function integer(name: string, detail: Table): ArrowType {
 /** The members of the format's `Type` union that are not columns, for messages. */
 const refused: Readonly<Record<number, string>> = {
   1: 'null', 4: 'binary', 7: 'decimal', 9: 'time', 11: 'interval', 14: 'union', 15: 'fixed_size_binary', 17: 'map', 18: 'duration', 19: 'large_binary',
-  22: 'run_end_encoded', 23: 'binary_view', 24: 'string_view', 25: 'list_view', 26: 'large_list_view',
+  22: 'run_end_encoded', 23: 'binary_view', 25: 'list_view', 26: 'large_list_view',
 };
 
 function readType(name: string, code: number, detail: Table, children: () => ArrowField[]): ArrowType {
@@ -84,6 +85,7 @@ function readType(name: string, code: number, detail: Table, children: () => Arr
     }
     case 5: return { kind: 'utf8', large: false };
     case 20: return { kind: 'utf8', large: true };
+    case 24: return { kind: 'utf8-view' };
     case 6: return { kind: 'bool' };
     case 8: return detail.i16(0, 1) === 0 ? plain('timestamp', 4, { multiply: 86_400_000n }) : plain('timestamp', 8);
     case 10: {

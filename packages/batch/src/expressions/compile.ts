@@ -175,7 +175,11 @@ function literal(path: Path, json: unknown): Node {
   if (tag === 'Dyn' || tag === 'Scalar') [tag, value] = variant(path, value);
   const constant = (v: Vector, number?: number): Node => ({ dtype: v.dtype, scalar: true, rowwise: true, run: () => v, ...(number === undefined ? {} : { literal: number }) });
   if (tag === 'Null') return constant(nothing());
-  if (tag === 'Series') { const o = object(path, value); return constant(set(path, Array.isArray(o.values) ? o.values : refuse(path, 'a series has values'))); }
+  if (tag === 'Series') {
+    const o = object(path, value);
+    const values = set(path, Array.isArray(o.values) ? o.values : refuse(path, 'a series has values'));
+    return { ...constant(values), nullsEqual: (values.dtype as { list: Dtype }).list !== 'bool' };
+  }
   if (tag === 'List' && Array.isArray(value)) { // later versions write a series as an Arrow stream, byte by byte
     const { batch } = decodeArrow(Uint8Array.from(value as number[]));
     const first = batch.columns[0] ?? refuse(path, 'the list of values is empty');
@@ -193,10 +197,12 @@ function literal(path: Path, json: unknown): Node {
 /** The values of `is_in`. */
 function set(path: Path, values: readonly unknown[]): Vector {
   const known = values.filter((v) => v !== null);
+  const nulls = Uint8Array.from(values, (v) => (v === null ? 1 : 0));
   let items: Vector;
-  if (known.every((v) => typeof v === 'string')) items = fromStrings(known);
-  else if (known.every((v) => typeof v === 'boolean')) items = fromNumbers('bool', Float64Array.from(known, Number));
-  else if (known.every((v) => typeof v === 'number')) items = fromNumbers(known.every(Number.isInteger) ? 'int64' : 'float64', Float64Array.from(known));
+  if (known.length === 0) items = { dtype: 'null', length: values.length, scalar: false, numbers: new Float64Array(values.length), strings: values.map(() => ''), nulls };
+  else if (known.every((v) => typeof v === 'string')) items = fromStrings(values.map((v) => (v ?? '') as string), nulls);
+  else if (known.every((v) => typeof v === 'boolean')) items = fromNumbers('bool', Float64Array.from(values, Number), nulls);
+  else if (known.every((v) => typeof v === 'number')) items = fromNumbers(known.every(Number.isInteger) ? 'int64' : 'float64', Float64Array.from(values, Number), nulls);
   else refuse(path, 'the values are of different types');
   return { dtype: { list: items.dtype }, length: 1, scalar: true, list: { offsets: Int32Array.of(0, items.length), items } };
 }

@@ -178,15 +178,18 @@ export const boolean: Record<string, Make> = {
     const below = binary(path, closed === 'Both' || closed === 'Right' ? 'LtEq' : 'Lt', value, high);
     return binary(path, 'And', above, below);
   },
-  IsIn: (path, inputs) => {
+  IsIn: (path, inputs, options) => {
     const [value, set] = two(path, inputs);
     if (!isList(set.dtype)) refuse(path, `is_in needs a list of values, not ${showDtype(set.dtype)}`);
-    return membership(path, set, value);
+    return membership(path, set, value, set.nullsEqual === true || record(options).nulls_equal === true);
   },
 };
 
-/** Whether each row's list holds the row's value; types are compared as `==` would. */
-function membership(path: Path, lists: Node, value: Node): Node {
+/**
+ * Whether each row's list holds the row's value; types are compared as `==` would.
+ * @param nullsEqual null is looked for as a value is; otherwise it is null whether it is there
+ */
+function membership(path: Path, lists: Node, value: Node, nullsEqual = false): Node {
   const itemDtype = (lists.dtype as { list: Dtype }).list;
   const dtype = superType(itemDtype, value.dtype) ?? refuse(path, `a list of ${showDtype(itemDtype)} holds no ${showDtype(value.dtype)}`);
   if (isList(dtype)) refuse(path, 'lists of lists cannot be searched');
@@ -199,10 +202,12 @@ function membership(path: Path, lists: Node, value: Node): Node {
       const out = new Float64Array(x.scalar && y.scalar ? 1 : rows);
       const at = dtype === 'string' ? stringAt : numberAt;
       const { offsets, items } = x.list as { offsets: Int32Array; items: Vector };
-      const done = lift([x, y], rows, (i) => {
+      const { nulls: _nulls, ...known } = y;
+      const done = lift([x, nullsEqual ? known : y], rows, (i) => {
         const k = x.scalar ? 0 : i;
+        const unknown = isNull(y, i);
         const wanted = at(y, i);
-        for (let j = offsets[k] as number; j < (offsets[k + 1] as number); j++) if (!isNull(items, j) && at(items, j) === wanted) { out[i] = 1; break; }
+        for (let j = offsets[k] as number; j < (offsets[k + 1] as number); j++) if (isNull(items, j) ? unknown : !unknown && at(items, j) === wanted) { out[i] = 1; break; }
       });
       return fromNumbers('bool', out, done.nulls, done.scalar);
     },

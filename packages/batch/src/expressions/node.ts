@@ -15,6 +15,8 @@ export interface Node {
   readonly scalar: boolean;
   /** A number written in the expression: it takes the type of what it meets. */
   readonly literal?: number;
+  /** Values of `is_in` as polars 0.18 writes them: there null is a value like others, where later versions have to be told. */
+  readonly nullsEqual?: boolean;
   /** Each row's value depends on that row alone; false as soon as an aggregate is part of it. */
   readonly rowwise: boolean;
   readonly run: (context: Context) => Vector;
