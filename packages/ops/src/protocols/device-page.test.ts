@@ -56,6 +56,20 @@ describe('the sign-in page', () => {
     expect(await poll(device.device_code)).toMatchObject({ status: 400, body: { error: 'access_denied' } });
   });
 
+  test('takes a code as it is typed, keeps what was wrong to be put right, and asks for the password alone when only that was wrong', async () => {
+    const device = await start();
+    const typed = `${device.verification_uri}?user_code=${encodeURIComponent(device.user_code.toLowerCase().replace('-', ' '))}`;
+    const page = await open(typed);
+    expect(page.html).toContain(`<code>${device.user_code}</code>`);
+    expect(page.html).toMatch(/id="username"[^>]* autofocus/);
+    const wrong = await page.send({ ...right, password: 'wrong' });
+    expect(wrong.html).toMatch(/id="password"[^>]* autofocus[^>]* aria-describedby="problem"/);
+    expect(wrong.html).toContain(`value="${adminEmail}"`);
+    expect(wrong.html).not.toMatch(/id="username"[^>]* autofocus/);
+    const unknown = await open(`${device.verification_uri}?user_code=BBBB-BBB`);
+    expect(unknown).toMatchObject({ status: 404, html: expect.stringMatching(/value="BBBB-BBB" aria-describedby="problem" aria-invalid="true"/) });
+  });
+
   test('takes no form from another site or without its own cookie', async () => {
     const device = await start();
     const page = await open(device.verification_uri_complete);
