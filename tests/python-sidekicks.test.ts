@@ -99,7 +99,7 @@ describe('a model in a process of its own', { timeout: 180_000 }, () => {
     const first = await deployment.sidekickLog(name).page();
     expect(first.cursor).toBeNull();
     const between = new Date(newest?.time ?? 0);
-    await wait(5);
+    await expect.poll(() => Date.now(), { interval: 1 }).toBeGreaterThan(between.getTime());
     await deployment.infer(rows(4));
     await expect.poll(async () => (await deployment.sidekickLog(name, { start: new Date(between.getTime() + 1) }).toArray()).map((line) => line.text)).toEqual(['saw 4.0']);
     expect((await deployment.sidekickLog(name, { end: between }).toArray())[0]?.text).toBe('saw 3.0');
@@ -125,7 +125,7 @@ describe('a model in a process of its own', { timeout: 180_000 }, () => {
     const before = sidekickOf(await deployment.status());
     const seen: ApiDeploymentStatus[] = [];
     const watching = until(deployment, (s) => { seen.push(s); return sidekickOf(s).restarts === 1 && sidekickOf(s).state === 'running' && s.state === 'running'; });
-    await wait(200);
+    await expect.poll(() => seen.length).toBeGreaterThan(0);
     await expect(deployment.infer(rows(-1))).rejects.toMatchObject({ code: 'model_process_lost' });
     const after = sidekickOf(await watching);
     expect(after.pid).not.toBe(before.pid);

@@ -14,7 +14,7 @@ def catalog() -> dict:
         "frameworks": {
             name: {
                 "requirements": list(framework.requirements), "guideRequirements": list(framework.guide_requirements), "archive": framework.archive,
-                "converts": framework.convert is not None, "runtime": framework.runtime, "settings": framework.settings,
+                "converts": framework.convert is not None, "runtime": framework.runtime, "settings": framework.settings, "pythons": list(framework.pythons),
             }
             for name, framework in sorted(all_frameworks().items())
         },

@@ -49,6 +49,8 @@ class Framework:
     warm_up: Optional[Callable[[Context], Mapping[str, Any]]] = None
     #: Gives an ONNX model, or raises `ModelError` saying why there is none.
     convert: Optional[Callable[[Context], Any]] = None
+    #: Pythons that its packages install on, the preferred one first; empty: every one.
+    pythons: Tuple[str, ...] = ()
     #: Takes settings of its own with the upload, in `Context.options` under its name.
     settings: bool = False
     #: The containerized runtime that the model config names when the model runs in a process of its own.

@@ -5,7 +5,8 @@ import { environmentOf, makeModels, expectSameAnswers, expectConversion, tempora
 /** Model-making scripts, the environment each runs in, and the cases that have to come out of it. */
 const suites: readonly { script: string; framework: string; requirements: string[]; names: string[] }[] = [
   { script: 'boosted_models.py', framework: 'xgboost', requirements: ['lightgbm==4.7.0'], names: ['xgboost-classifier', 'xgboost-regressor', 'xgboost-json', 'xgboost-ubj', 'xgboost-booster', 'lightgbm-classifier', 'lightgbm-regressor', 'lightgbm-text'] },
-  { script: 'torch_models.py', framework: 'pytorch', requirements: [], names: ['pytorch-single', 'pytorch-pth', 'pytorch-ot', 'pytorch-float64-schema', 'pytorch-two', 'pytorch-branches'] },
+  { script: 'mxnet_models.py', framework: 'mxnet', requirements: [], names: ['mxnet-gluon', 'mxnet-float64', 'mxnet-two-inputs', 'mxnet-module'] },
+  { script: 'torch_models.py', framework: 'pytorch', requirements: [], names: ['pytorch-single', 'pytorch-pth', 'pytorch-ot', 'pytorch-float64-schema', 'pytorch-two', 'pytorch-branches', 'pytorch-converts-wrongly'] },
   {
     script: 'tensorflow_models.py', framework: 'keras', requirements: ['scikit-learn==1.9.1'],
     names: ['keras-h5', 'keras-keras', 'keras-saved-model', 'tensorflow-saved-model', 'tensorflow-named', 'custom-image-clustering-of-the-guide'],

@@ -126,8 +126,8 @@ describe.each(databases)('deployments on $name', ({ open }) => {
   });
 
   test.each([
-    ['GPUs that are not there', { engine: { gpu: 1 } }, 'insufficient_gpus', /gpus is 1, but this host has no GPU/],
-    ['a config of another architecture than the models', { engine: { arch: 'power10' } }, 'arch_mismatch', /uploaded for arch x86 and the deployment config says power10/],
+    ['GPUs that are not there', { engine: { gpu: 1 } }, 'insufficient_gpus', /gpus is 1, but this host has no GPU/, {}],
+    ['a config of another architecture than the models', { engine: { arch: 'power10' } }, 'arch_mismatch', /uploaded for arch x86 and the deployment config says power10/, {}],
     ['models of an architecture that is not here', {}, 'arch_mismatch', /arch is arm, but engines run on x86 here/, { arch: 'arm' as const }],
     ['models of an architecture that is not here, and a config that says so', { engine: { arch: 'arm' } }, 'arch_mismatch', /arch is arm, but engines run on x86 here/, { arch: 'arm' as const }],
     ['models of ARM with a config of x86', { engine: { arch: 'x86' } }, 'arch_mismatch', /uploaded for arch arm and the deployment config says x86/, { arch: 'arm' as const }],

@@ -9,7 +9,7 @@ import { choose, findInterpreters, type Interpreter } from './interpreters.ts';
 import { mergeRequirements } from './requirements.ts';
 
 /** What the Python side says of its frameworks. */
-export interface FrameworkFacts { requirements: string[]; guideRequirements: string[]; archive: 'no' | 'always' | 'maybe'; converts: boolean; runtime: string; /** Takes settings of its own. */ settings: boolean }
+export interface FrameworkFacts { requirements: string[]; guideRequirements: string[]; archive: 'no' | 'always' | 'maybe'; converts: boolean; runtime: string; /** Takes settings of its own. */ settings: boolean; /** Pythons that its packages install on; empty: every one. */ pythons: string[] }
 export interface Catalog { base: string[]; frameworks: Record<string, FrameworkFacts> }
 
 /** What an environment is made of; equal plans have equal hashes. */
@@ -84,7 +84,7 @@ export class Environments {
     const { base, frameworks } = await this.catalog();
     const facts = frameworks[wanted.framework];
     if (facts === undefined) throw new PotorooError('framework_unsupported', `Framework ${JSON.stringify(wanted.framework)} is not one of ${Object.keys(frameworks).join(', ')}.`);
-    const interpreter = choose(await this.#found(), wanted.pythonVersion);
+    const interpreter = choose(pythonsFor(facts, await this.#found()), wanted.pythonVersion);
     const guide = wanted.versions === 'guide' && facts.guideRequirements.length > 0;
     const own = mergeRequirements(base, facts.requirements);
     const pinned = guide ? mergeRequirements(own, facts.guideRequirements) : own;
@@ -229,4 +229,11 @@ export class Environments {
     })();
     return this.#uv;
   }
+}
+
+/** @throws environment_failed when the framework installs on none of them */
+function pythonsFor({ pythons }: FrameworkFacts, found: readonly Interpreter[]): readonly Interpreter[] {
+  const fit = pythons.length === 0 ? found : found.filter((i) => pythons.includes(i.version));
+  if (fit.length === 0 && found.length > 0) throw new PotorooError('environment_failed', `The packages of this framework install on Python ${pythons.join(', ')} and this machine has ${found.map((i) => i.version).join(', ')}. Install one of these where PATH finds it.`);
+  return fit;
 }

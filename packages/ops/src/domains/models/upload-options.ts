@@ -47,6 +47,8 @@ export function readUploadOptions(input: Omit<UploadInput, 'content'>, { facts, 
       ? `this server has ${pythons.length === 0 ? 'no Python' : `Python ${pythons.join(', ')}`}; use one of these or install Python ${pythonVersion}`
       : `use one of ${pythonVersions.join(', ')}, as far as this server has it`);
   }
+  const own = facts?.pythons ?? [];
+  if (pythonVersion !== undefined && own.length > 0 && !own.includes(pythonVersion)) throw bad('pythonVersion', pythonVersion, `the packages of the framework ${framework} install on Python ${own.join(', ')}`);
   if (versions === 'guide' && facts?.guideRequirements.length === 0) throw bad('versions', versions, `the guide names none for the framework ${framework}; name packages in requirements`);
   if (frameworkConfig !== undefined && facts?.settings !== true) throw bad('frameworkConfig', frameworkConfig, `the framework ${framework} takes none; leave it away`);
   if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= mostConcurrency)) throw bad('concurrency', concurrency, `use a whole number from 1 to ${mostConcurrency}`);

@@ -1,0 +1,86 @@
+import { createReadStream, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { decodeArrowSchema, utf8At, type Column, type Utf8 } from '@potoroo/batch';
+import type { ModelConfig } from '@potoroo/contract';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadPython } from '../../packages/engine/src/runtimes/python.ts';
+import type { ModelVersion } from '../../packages/ops/src/domains/domains.ts';
+import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
+import { inspectInChild } from '../../packages/ops/src/domains/models/inspection.ts';
+import { loadWithPython, type Loaded } from '../../packages/ops/src/domains/models/python-loads.ts';
+import { openBlobFolder } from '../../packages/ops/src/storage/blobs.ts';
+import { environments, expectSameAnswers, makeModels, temporary, type Case } from './support.ts';
+
+const { folder, remove } = temporary();
+afterAll(remove);
+const guide = async (framework: string): Promise<Environment> => environments.ensure(await environments.plan({ framework, requirements: [], pythonVersion: '3.11', versions: 'guide' }));
+
+/** What becomes of an uploaded file. */
+async function upload({ file, framework, inputSchema, outputSchema }: Case, conversion: Record<string, unknown>): Promise<{ loaded: Loaded; log: string[] }> {
+  const blobs = await openBlobFolder(join(folder, 'blobs'));
+  const { sha256, size } = await blobs.put(createReadStream(file));
+  const version: ModelVersion = {
+    id: 1, modelId: 1, workspaceId: 1, name: 'm', version: 'v', sha256, size, fileName: file.split('/').at(-1) ?? '', framework, runtime: 'onnx', arch: 'x86', accel: 'none', visibility: 'private',
+    status: 'pending_load_native', reason: null, inputs: null, outputs: null, convertedSha256: null, environment: null, conversion: { python_version: '3.11', ...conversion }, createdAt: new Date(0), updatedAt: new Date(0), createdBy: 'u',
+  };
+  const read = (text: string | null): ModelConfig['inputSchema'] => (text === null ? [] : decodeArrowSchema(Buffer.from(text, 'base64')));
+  const log: string[] = [];
+  const inspector = fileURLToPath(new URL('../../packages/engine/dist/inspect.js', import.meta.url));
+  const loaded = await loadWithPython({ environments, blobs, inspect: inspectInChild(inspector, 120_000), timeoutMs: 120_000 }, version, { inputSchema: read(inputSchema), outputSchema: read(outputSchema) } as ModelConfig, {
+    status: async () => {}, say: (text) => { log.push(text); }, signal: new AbortController().signal,
+  });
+  return { loaded, log };
+}
+
+describe.each([
+  ['sklearn', ['sklearn-1.3.0-logistic', 'sklearn-1.3.0-forest'], 'scikit-learn==1.3.0'],
+  ['xgboost', ['sklearn-1.3.0-logistic', 'sklearn-1.3.0-forest', 'xgboost-1.7.4', 'xgboost-1.7.4-booster'], 'xgboost==1.7.4'],
+])('pickles of the versions that the guide names, %s', (framework, names, pin) => {
+  let environment: Environment;
+  let cases: Case[];
+  beforeAll(async () => {
+    environment = await guide(framework);
+    const models = join(folder, framework);
+    mkdirSync(models);
+    cases = makeModels('guide_versions.py', environment.python, models);
+  }, 1_200_000);
+
+  it('are those of the environment that "guide" asks for', () => {
+    expect(environment.packages).toContain(pin);
+    expect(cases.map((c) => c.name)).toEqual(names);
+  });
+  it.each(names.filter((name) => name.startsWith(framework)))('%s answers as it did where it was made', async (name) => {
+    const found = cases.find((c) => c.name === name) as Case;
+    const runtime = await expectSameAnswers(found, environment, join(folder, framework));
+    await runtime.unload();
+  });
+  it('are loaded as an upload asks: with versions "guide", or with the versions as requirements', async () => {
+    const found = cases.findLast((c) => c.framework === framework) as Case;
+    const asked = await upload(found, { versions: 'guide' });
+    expect(asked.loaded, asked.log.join('\n')).toMatchObject({ ok: true });
+    const pinned = await upload(found, { requirements: ['scikit-learn==1.3.0', 'numpy<2', 'pandas<2.3', ...(framework === 'xgboost' ? ['xgboost==1.7.4'] : [])] });
+    expect(pinned.loaded, pinned.log.join('\n')).toMatchObject({ ok: true });
+    // The same packages are the same environment.
+    if (asked.loaded.ok && pinned.loaded.ok) expect(pinned.loaded.environment).toBe(asked.loaded.environment);
+  });
+});
+
+describe('Python', () => {
+  it('is the one that the upload asks for, of those that are here', async () => {
+    const file = join(folder, 'which.py');
+    writeFileSync(file, "import sys\ndef wallaroo_json(data):\n    return {'python': ['%d.%d' % sys.version_info[:2]] * len(data)}\n");
+    const pythons = await environments.pythons();
+    expect(pythons).toContain('3.11');
+    for (const pythonVersion of pythons) {
+      const environment = await environments.ensure(await environments.plan({ framework: 'python', requirements: [], pythonVersion }));
+      const runtime = await loadPython({
+        file, fileName: 'which.py', framework: 'python', threads: 1, inputSchema: [{ name: 'x', type: 'float64', shape: [] }], outputSchema: [{ name: 'python', type: 'string', shape: [] }], onLog: () => {},
+        python: { environment: environment.hash, python: environment.python },
+      });
+      const answer = await runtime.run({ rows: 1, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.of(1) }] });
+      expect(utf8At((answer.columns[0] as Column & { values: Utf8 }).values, 0)).toBe(pythonVersion);
+      await runtime.unload();
+    }
+  });
+});
