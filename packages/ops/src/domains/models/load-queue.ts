@@ -1,4 +1,4 @@
-import { isPotorooError } from '@potoroo/contract';
+import { isPotorooError, PotorooError } from '@potoroo/contract';
 import type { Logger } from '../../log.ts';
 import type { Blobs } from '../../storage/blobs.ts';
 import type { ModelStatus, ModelVersion } from '../domains.ts';
@@ -20,23 +20,54 @@ export interface LoadQueueOptions {
   readonly environments?: Environments | undefined; readonly loadTimeoutMs?: number;
 }
 
+/** So many at once; who comes later waits, in order. */
+class Places {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async hold(work: () => Promise<void>): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
+
+  /** Lets everybody in who waits. */
+  open(): void {
+    for (const enter of this.#waiting.splice(0)) enter();
+  }
+}
+
+/** Other people's servers decide how long a fetch takes: these have places of their own. */
+const fetchesAtOnce = 8;
+
 /** Test-loads uploaded model versions, a few at a time, and writes down what came of it. Files that are still to be fetched are fetched first. */
 export class LoadQueue {
   readonly #options: LoadQueueOptions;
-  readonly #waiting: (() => void)[] = [];
+  readonly #loading: Places;
+  readonly #fetching = new Places(fetchesAtOnce);
   readonly #stopped = new AbortController();
   readonly #jobs = new Map<number, Promise<void>>();
-  #running = 0;
 
   constructor(options: LoadQueueOptions) {
     this.#options = options;
+    this.#loading = new Places(options.atOnce);
   }
 
   /** Resolves when the version's status is decided; one job a version, however often it is asked for. Never rejects. */
   load(versionId: number): Promise<void> {
     let job = this.#jobs.get(versionId);
     if (job === undefined) {
-      job = this.#fetch(versionId).then(() => this.#take(versionId))
+      job = this.#fetching.hold(() => this.#fetch(versionId)).then(() => this.#loading.hold(() => this.#decide(versionId)))
         .catch((error: unknown) => this.#options.log.error({ err: error, modelVersion: versionId }, 'test load of a model failed'))
         .finally(() => this.#jobs.delete(versionId));
       this.#jobs.set(versionId, job);
@@ -51,19 +82,21 @@ export class LoadQueue {
   /** Ends the loads under way; their versions stay undecided and are taken up at the next start. */
   async close(): Promise<void> {
     this.#stopped.abort();
-    for (const start of this.#waiting.splice(0)) start();
+    this.#loading.open();
+    this.#fetching.open();
     await Promise.all(this.#jobs.values());
   }
 
-  /** Outside of the places of loads: somebody else's server decides how long it takes. */
   async #fetch(versionId: number): Promise<void> {
     const { store, blobs, clock, open, maxBytes, log } = this.#options;
     const version = await store.version(versionId);
-    if (version?.status !== 'uploading' || open === undefined) return;
+    if (version?.status !== 'uploading' || open === undefined || this.#stopped.signal.aborted) return;
     const { say, written } = this.#journal(versionId);
     try {
       const { content, ...file } = await open(version, say, this.#stopped.signal);
-      await store.arrived(versionId, { ...file, ...(await blobs.put(content, maxBytes)) }, clock());
+      const blob = await blobs.put(content, maxBytes);
+      if (blob.size === 0) throw new PotorooError('model_invalid', 'The file is empty; upload the model file itself.');
+      await store.arrived(versionId, { ...file, ...blob }, clock());
     } catch (error) {
       // Stopped: it stays as it is, and the next start fetches it again.
       if (this.#stopped.signal.aborted) return;
@@ -73,17 +106,6 @@ export class LoadQueue {
       await store.decide(versionId, { status: 'error', reason }, clock());
     } finally {
       await written();
-    }
-  }
-
-  async #take(versionId: number): Promise<void> {
-    if (this.#running >= this.#options.atOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running += 1;
-    try {
-      if (!this.#stopped.signal.aborted) await this.#decide(versionId);
-    } finally {
-      this.#running -= 1;
-      this.#waiting.shift()?.();
     }
   }
 
@@ -103,6 +125,7 @@ export class LoadQueue {
 
   async #decide(versionId: number): Promise<void> {
     const { store, clock } = this.#options;
+    if (this.#stopped.signal.aborted) return;
     const version = await store.version(versionId);
     if (version === undefined || version.status === 'uploading' || version.status === 'error') return;
     const { say, written } = this.#journal(versionId);
