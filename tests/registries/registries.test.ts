@@ -100,6 +100,27 @@ describe('the SDK', () => {
     expect((await infer('unproxied-folder', expected.scaled_rows)).map((row) => row['out.label'])).toEqual(expected.labels);
   });
 
+  it('MLflow 2: its server, its models, its versions of everything', async () => {
+    const python = setUpMlflowPython(2);
+    const folder = join(server.folder, 'mlflow2');
+    await mkdir(folder);
+    const two = await startMlflow(python, folder, { proxy: true });
+    try {
+      const made = await makeModels(python, folder, two.url);
+      const registry = await potoroo.registries.create({ name: 'two', url: two.url });
+      expect((await registry.versions('iris').toArray()).map((v) => v.version).sort()).toEqual(['1', '2']);
+      const pickle = (await registry.artifacts('iris', '2')).find((file) => file.path === 'model.pkl')!;
+      expect(pickle.address).toMatch(/\/mlflow-artifacts\/artifacts\/.*\/artifacts\/iris\/model\.pkl$/);
+      const version = await upload(registry, 'models:/iris@champion', 'two-folder');
+      expect(version.info).toMatchObject({ runtime: 'flight', inputs: [{ name: 'inputs', type: 'float64', shape: [4] }] });
+      expect((await infer('two-folder', made.iris_rows.map((inputs) => ({ inputs })))).map((row) => Number(row['out.predictions']))).toEqual(made.iris_2);
+      expect((await upload(registry, 'models:/scaled/1', 'two-scaled')).info.status).toBe('ready');
+      expect((await infer('two-scaled', made.scaled_rows)).map((row) => row['out.scaled'])).toEqual(made.scaled);
+    } finally {
+      await two.stop();
+    }
+  });
+
   it('a wrong token, no token, a place without MLflow', async () => {
     const wrong = await potoroo.registries.create({ name: 'wrong', url: proxy.url, token: 'other' });
     await expect(wrong.models().toArray()).rejects.toMatchObject({ code: 'registry_refused' });

@@ -1,1 +1,1 @@
-export function setUpMlflowPython(): string;
+export function setUpMlflowPython(major?: 2 | 3): string;
