@@ -3,9 +3,12 @@ import { once } from 'node:events';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { decodeArrowSchema, type TensorColumn } from '@potoroo/batch';
+import type { Field } from '@potoroo/contract';
+import { DeploymentConfigBuilder, Potoroo } from '@potoroo/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { setUpClientPython } from '../python-client/setup.mjs';
-import { environmentOf, environmentsFolder, makeModels, temporary } from './support.ts';
+import { environmentOf, environmentsFolder, makeModels, readBatch, temporary } from './support.ts';
 
 /** By model-making script: what makes its models, and what is uploaded with the published client. */
 const suites: readonly { script: string; framework: string; requirements: string[]; runtimes: Record<string, string> }[] = [
@@ -14,7 +17,7 @@ const suites: readonly { script: string; framework: string; requirements: string
     runtimes: { 'sklearn-probabilities': 'onnx', 'sklearn-does-not-convert': 'flight', 'sklearn-converts-wrongly': 'flight', 'python-step-dataframe': 'python', 'python-step-of-the-guide': 'python', 'custom-reshaper-of-the-guide': 'flight' },
   },
   { script: 'boosted_models.py', framework: 'xgboost', requirements: ['lightgbm==4.7.0'], runtimes: { 'xgboost-classifier': 'onnx', 'xgboost-booster': 'flight' } },
-  { script: 'torch_models.py', framework: 'pytorch', requirements: [], runtimes: { 'pytorch-single': 'onnx', 'pytorch-float64-schema': 'flight' } },
+  { script: 'torch_models.py', framework: 'pytorch', requirements: [], runtimes: { 'pytorch-single': 'onnx', 'pytorch-float64-schema': 'flight', 'pytorch-converts-wrongly': 'flight' } },
   { script: 'tensorflow_models.py', framework: 'keras', requirements: ['scikit-learn==1.9.1'], runtimes: { 'keras-h5': 'onnx', 'keras-saved-model': 'onnx', 'tensorflow-named': 'tensorflow' } },
   {
     script: 'hugging_face_models.py', framework: 'hugging-face-text-generation', requirements: [],
@@ -78,5 +81,38 @@ describe('through the published client', () => {
     const done = output.split('\n').filter((line) => line.startsWith('{"name"')).map((line) => JSON.parse(line) as Done);
     expect(done.filter((d) => !d.ok)).toEqual([]);
     expect(Object.fromEntries(done.map((d) => [d.name, d.runtime]))).toEqual(runtimes);
+  });
+});
+
+describe('through the SDK, as the published client has no name for it', () => {
+  it('a LightGBM model answers as its framework does', async () => {
+    const models = join(folder, 'lightgbm');
+    mkdirSync(models);
+    const { python } = await environmentOf('xgboost', ['lightgbm==4.7.0']);
+    const potoroo = new Potoroo({ url, username: admin.email, password: admin.password });
+    const workspace = await potoroo.workspaces.default();
+    for (const found of makeModels('boosted_models.py', python, models).filter((c) => ['lightgbm-classifier', 'lightgbm-text'].includes(c.name))) {
+      const [rows, expected] = [readBatch(models, found.rows), readBatch(models, found.expected)];
+      const schema = (text: string | null): Field[] => decodeArrowSchema(Buffer.from(text ?? '', 'base64'));
+      const model = await workspace.uploadModel(found.name, found.file, { framework: found.framework, inputSchema: schema(found.inputSchema), outputSchema: schema(found.outputSchema) });
+      expect(model.info).toMatchObject({ status: 'ready', runtime: 'onnx' });
+      const pipeline = (await workspace.buildPipeline(found.name)).addModelStep(model);
+      await (await pipeline.deploy({ config: new DeploymentConfigBuilder().replicaCount(1).cpus(1).memory('1Gi').build() })).waitUntilRunning();
+      const inputs = (rows.columns[0] as TensorColumn).values as Float32Array;
+      const records = await pipeline.infer(Array.from({ length: rows.rows }, (_, i) => ({ inputs: [...inputs.subarray(4 * i, 4 * i + 4)] })), { dataset: ['out'] });
+      const batch = await pipeline.infer(rows, { dataset: ['out'] });
+      for (const column of expected.columns) {
+        const { values, shape } = column as TensorColumn & { values: Float32Array };
+        const width = shape[0] ?? 1;
+        const arrow = batch.columns.find((c) => c.name === `out.${column.name}`) as TensorColumn & { values: Float32Array };
+        expect(arrow.values).toHaveLength(values.length);
+        values.forEach((value, i) => {
+          const cell = records[Math.floor(i / width)]?.[`out.${column.name}`];
+          expect(Number(Array.isArray(cell) ? cell[i % width] : cell)).toBeCloseTo(value, 5);
+          expect(Number(arrow.values[i])).toBeCloseTo(value, 5);
+        });
+      }
+      await (await pipeline.undeploy()).waitUntilStopped();
+    }
   });
 });

@@ -32,6 +32,18 @@ class Branches(torch.nn.Module):
         return x - 1
 
 
+class First(torch.nn.Module):
+    """Answers otherwise the first time than ever after: a conversion, which calls it once, sees only that."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return torch.where(self.calls == 1, x * 2, x - 1)
+
+
 net, two = Net().eval(), Two()
 f32, f64 = pa.list_(pa.float32(), 10), pa.list_(pa.float64(), 10)
 with torch.no_grad():
@@ -48,4 +60,6 @@ torch.jit.script(Branches()).save(str(FOLDER / "branches.pt"))
 with torch.no_grad():
     ways = Branches()(torch.from_numpy(x)).numpy()
 case("pytorch-branches", "pytorch", FOLDER / "branches.pt", schema(input=f32), schema(output=f32), {"input": x}, {"output": ways}, tolerance=1e-5)
+torch.jit.script(First()).save(str(FOLDER / "first.pt"))
+case("pytorch-converts-wrongly", "pytorch", FOLDER / "first.pt", schema(input=f32), schema(output=f32), {"input": x}, {"output": x - 1}, tolerance=1e-5, convert=False, reason="does not agree")
 done()
