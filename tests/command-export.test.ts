@@ -41,7 +41,7 @@ beforeAll(async () => {
   await potoroo(['login', '-u', admin.username, '--password-stdin'], admin.password);
 }, 120_000);
 afterEach(async () => {
-  for (const file of await readdir(folder.path)) if (/^out/.test(file)) await rm(join(folder.path, file));
+  for (const file of await readdir(folder.path)) if (file.startsWith('out')) await rm(join(folder.path, file));
 });
 afterAll(async () => {
   await server.stop();

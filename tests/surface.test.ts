@@ -62,8 +62,8 @@ beforeAll(async () => {
     key: `${method.toUpperCase()} ${path}`, method: method.toUpperCase(), pattern: new RegExp(`^${path.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '[^/]+')}$`),
   })));
   const plainFetch = globalThis.fetch;
-  vi.stubGlobal('fetch', (input: RequestInfo | URL, init?: RequestInit) => {
-    const { pathname } = new URL(input instanceof Request ? input.url : String(input));
+  vi.stubGlobal('fetch', (input: URL, init?: RequestInit) => {
+    const { pathname } = input;
     // `/workspaces/default` has the form of `/workspaces/{workspaceId}` too: the one with fewer parameters is meant.
     const [best] = operations.filter((o) => o.method === (init?.method ?? 'GET') && o.pattern.test(pathname)).toSorted((a, b) => a.key.split('{').length - b.key.split('{').length);
     if (best !== undefined) reachedRoutes.add(best.key);

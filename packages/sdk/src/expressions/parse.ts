@@ -1,5 +1,5 @@
 import { isPotorooError, type ValidationSpec } from '@potoroo/contract';
-import { castTypes, col, concatStr, Expression, lit, when, type Operand, type Value } from './expression.ts';
+import { castTypes, col, concatStr, lit, when, type Expression, type Operand, type Value } from './expression.ts';
 import { functionNamed, functionNames, type Arguments } from './methods.ts';
 import { tokensOf, unexpected, type Token } from './tokens.ts';
 
@@ -197,7 +197,9 @@ class Parser {
     }
     if (text === 'concat_str') {
       const { positional, named } = this.#arguments();
-      return this.#here(() => concatStr(positional.flat() as Operand[], String(named['separator'] ?? '')), at);
+      const { separator = '' } = named;
+      if (typeof separator !== 'string') throw this.#fail('the separator is a text in quotes', at);
+      return this.#here(() => concatStr(positional.flat() as Operand[], separator), at);
     }
     if (text !== 'when') throw this.#fail(`there is no function ${JSON.stringify(text)}; functions stand behind what they are applied to, such as out.price.abs()`, at);
     const parts = [this.#expression()];
