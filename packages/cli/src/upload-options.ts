@@ -58,7 +58,7 @@ function readText(file: string, option: string): string {
 }
 
 /** JSON in a file, or as the argument itself. */
-function readJson(argument: string, option: string): unknown {
+export function readJson(argument: string, option: string): unknown {
   const text = /^\s*[[{]/.test(argument) ? argument : readText(argument, option);
   try {
     return JSON.parse(text);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { PotorooError, type AccessList } from '@potoroo/contract';
+import { imageFramework, PotorooError, type AccessList } from '@potoroo/contract';
 import { ensureAdministrator } from './administrator.ts';
 import { Access } from './domains/access.ts';
 import { audited } from './domains/audit/audited.ts';
@@ -23,7 +23,9 @@ import { RegistryService } from './domains/registries/registries.service.ts';
 import { TagService } from './domains/tags/tags.service.ts';
 import { UserService } from './domains/users/users.service.ts';
 import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
-import { openProcessHost } from './hosts/process/process-host.ts';
+import { ImageService } from './domains/images/images.service.ts';
+import { pullWith } from './domains/images/pull.ts';
+import { hostArch, openProcessHost } from './hosts/process/process-host.ts';
 import { createLog, type Logger } from './log.ts';
 import { Outgoing } from './outgoing/outgoing.ts';
 import { authenticate } from './protocols/authenticate.ts';
@@ -47,7 +49,7 @@ export interface OpsOptions {
   readonly clock?: () => number;
   readonly log?: Logger;
   /** The engine's programs; by default those of the engine package beside this one. Ops starts them and never imports them. */
-  readonly engine?: { readonly main: string; readonly inspect: string };
+  readonly engine?: { readonly main: string; readonly inspect: string; readonly image: string };
 }
 
 export interface Ops {
@@ -69,7 +71,7 @@ const keysMs = 300_000;
 
 /** Puts the control plane together: storage, domains, host, protocols. Nothing runs before `listen`. */
 export async function createOps(settings: Settings, options: OpsOptions = {}): Promise<Ops> {
-  const { clock = Date.now, log = createLog(settings.logLevel, process.stdout.isTTY), engine = { main: engineProgram('main.js'), inspect: engineProgram('inspect.js') } } = options;
+  const { clock = Date.now, log = createLog(settings.logLevel, process.stdout.isTTY), engine = { main: engineProgram('main.js'), inspect: engineProgram('inspect.js'), image: engineProgram('image.js') } } = options;
   // What has been opened, to close in reverse order, also when a later part fails to open.
   const opened: (() => unknown)[] = [];
   const closeAll = async () => { for (const close of opened.splice(0).reverse()) await close(); };
@@ -102,7 +104,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const models = new ModelService(db, blobs, access, {
       environments, loadTimeoutMs: settings.modelLoadTimeout * 1000,
       inspect: inspectInChild(engine.inspect, settings.modelLoadTimeout * 1000), loadsAtOnce: settings.modelLoads, maxBytes: settings.maxUploadBytes, clock, log,
-      open: (version, say, signal) => registries.open(version, say, signal),
+      open: (version, say, signal) => (version.framework === imageFramework ? images : registries).open(version, say, signal),
     });
     opened.push(() => models.close());
     const pipelines = new PipelineService(db, access, models, clock);
@@ -110,6 +112,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const secrets = openSecrets(settings.dataDir, settings.secretKey);
     const connections = new ConnectionService(db, access, secrets, clock);
     const registries: RegistryService = new RegistryService({ db, access, secrets, outgoing, clock, workspaces, models, bounds: { maxBytes: settings.maxUploadBytes } });
+    const images: ImageService = new ImageService({ db, secrets, outgoing, clock, models, pull: pullWith(engine.image), arch: hostArch, insecure: settings.insecureRegistries ?? '' });
     const logs = await openLogs({ db, access, pipelines, folder: join(settings.dataDir, 'logs'), clock, retention: { days: settings.logRetentionDays, bytes: settings.logRetentionBytes }, onError });
     opened.push(() => logs.close());
     // An issuer that does not answer keeps nobody else out.
@@ -119,19 +122,19 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       return { issuer: identity.issuer(), jwks: await identity.jwks(), subjects: await access.subjects(workspaceId), ...(others && { external: others }) };
     };
     let address: string | null = null;
+    const stopping = new AbortController();
     const host = await openProcessHost({
       dataDir: settings.dataDir, address: settings.host, engineMain: engine.main, clock, drainMs: settings.drainTimeout * 1000,
       onLine: (name, line) => log.debug({ engine: name }, line),
     });
     const deployments = new DeploymentService({
-      db, access, pipelines, models, host, isolation: settings.isolation, dataDir: settings.dataDir, clock, accessList, onError,
+      db, access, pipelines, models, host, isolation: settings.isolation, prepare: (model) => images.ensure(model, stopping.signal), dataDir: settings.dataDir, clock, accessList, onError,
       blob: blobs.path, sidekicks: { days: settings.sidekickLogDays, bytes: settings.sidekickLogBytes },
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
-    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
+    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
 
-    const stopping = new AbortController();
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });
     const app = createServer(log);
     const spare = spareConnections(app.server);

@@ -20,6 +20,6 @@ export type { ModelSource, UploadProgress } from './upload.ts';
 export { PersonalTokens, Users } from './users.ts';
 export { Workspace, Workspaces } from './workspaces.ts';
 export { PotorooError, isPotorooError, stepText } from '@potoroo/contract';
-export type { ApiRegisteredModel, ApiRegisteredModelVersion, ApiRegistry, ApiRegistryArtifact, NewRegistry } from '@potoroo/contract';
+export type { ImageRegistration, ApiRegisteredModel, ApiRegisteredModelVersion, ApiRegistry, ApiRegistryArtifact, NewRegistry } from '@potoroo/contract';
 export type { ApiAuditRecord, ApiCreatedPersonalToken, ApiPersonalToken, ApiConnection, ApiTag, NewConnection, ApiDeployment, ApiDeploymentStatus, ApiSidekick, ApiSidekickLogLine, ApiFrameworks, ApiModel, ApiModelVersion, ApiPipeline, ApiPipelineVersion, ApiUser, ApiWorkspace, DeploymentConfig, ErrorCode, Field, ModelConfig, Step, ValidationSpec } from '@potoroo/contract';
 export type { Batch } from '@potoroo/batch';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { apiPrefix, PotorooError, type Accelerator, type ApiFrameworks, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Field, type ModelConfig } from '@potoroo/contract';
-import { listOf, type Calls } from './calls.ts';
+import { apiPrefix, PotorooError, type Accelerator, type ApiFrameworks, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Field, type ImageRegistration, type ModelConfig } from '@potoroo/contract';
+import { createOnce, listOf, type Calls } from './calls.ts';
 import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
 import { reasonError } from './problem.ts';
@@ -164,6 +164,16 @@ export class Models {
   /** @throws PotorooError model_not_found */
   async version(id: number, options: CallOptions = {}): Promise<ModelVersion> {
     return new ModelVersion(this.#calls, await this.#calls.transport.json<ApiModelVersion>(`${versions}/${id}`, options));
+  }
+
+  /**
+   * Registers a container image that serves MLflow's scoring protocol, and waits until it has been pulled and started once.
+   * @throws PotorooError image_unavailable, container_unavailable, arch_mismatch, engine_start_timeout, with the reason
+   */
+  async registerImage(workspaceId: number, name: string, image: ImageRegistration, options: CallOptions = {}): Promise<ModelVersion> {
+    const { timeoutMs, ...call } = options;
+    const info = await createOnce<ApiModelVersion>(this.#calls.transport, `${apiPrefix}/workspaces/${workspaceId}/models/${encodeURIComponent(name)}/images`, image, call);
+    return new ModelVersion(this.#calls, info).waitUntilReady({ timeoutMs: timeoutMs ?? 1_800_000, signal: options.signal });
   }
 
   /**

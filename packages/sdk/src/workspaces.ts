@@ -1,4 +1,4 @@
-import { apiPrefix, type ApiWorkspace } from '@potoroo/contract';
+import { apiPrefix, type ApiWorkspace, type ImageRegistration } from '@potoroo/contract';
 import type { Model, ModelSource, ModelVersion, UploadOptions } from './models.ts';
 import type { Pages } from './pages.ts';
 import type { Pipeline } from './pipelines.ts';
@@ -30,6 +30,11 @@ export class Workspace {
 
   uploadModel(name: string, source: ModelSource, options: UploadOptions): Promise<ModelVersion> {
     return this.#calls.models.upload(this.id, name, source, options);
+  }
+
+  /** Registers a container image that serves MLflow's scoring protocol as a model. */
+  registerImage(name: string, image: ImageRegistration, options: CallOptions = {}): Promise<ModelVersion> {
+    return this.#calls.models.registerImage(this.id, name, image, options);
   }
 
   /** The pipeline of that name, made when there is none. */

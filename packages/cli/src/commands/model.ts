@@ -5,6 +5,7 @@ import { action, collect, example, type ContextOf } from '../command.ts';
 import { findModel } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 import { addLogs } from './inference.ts';
+import { addRegisterImage } from './model-image.ts';
 import { addModelVersions } from './model-versions.ts';
 import { progress } from '../progress.ts';
 import { uploadOptionsOf, withUploadOptions, type GivenOptions } from '../upload-options.ts';
@@ -43,6 +44,8 @@ export function addModel(program: Command, contextOf: ContextOf): void {
       if (options.tensorField !== undefined) await version.configure({ tensorFields: [...options.tensorField] }, { signal: context.signal });
       show(context.output, version.info, () => `Model ${version.name} is ready.\n${describe(version)}`);
     })), 'potoroo model upload breast-cancer examples/breast-cancer/model.onnx', 'potoroo model upload churn model.pkl --framework sklearn --input-schema in.json --output-schema out.json -r scikit-learn==1.3.0');
+
+  addRegisterImage(model, contextOf);
 
   example(model.command('frameworks').description('list what models can be of on this server')
     .action(action(contextOf, async (context) => {

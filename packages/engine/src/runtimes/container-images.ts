@@ -53,13 +53,13 @@ export interface Pull {
   readonly authFile?: string | undefined;
   /** Without TLS. */
   readonly insecure?: boolean;
-  readonly timeoutMs: number;
 }
 
+const pullMs = 1_800_000;
 const machines: Readonly<Record<string, string>> = { amd64: 'x86', arm64: 'arm', ppc64le: 'power10' };
 
 /** Gets an image from its registry, for this architecture. @throws PotorooError `image_unavailable`, `arch_mismatch` */
-export async function pullImage(tool: ContainerTool, { image, arch, credentials, authFile, insecure = false, timeoutMs }: Pull): Promise<ImageFacts> {
+export async function pullImage(tool: ContainerTool, { image, arch, credentials, authFile, insecure = false }: Pull): Promise<ImageFacts> {
   const folder = await mkdtemp(join(tmpdir(), 'potoroo-registry-'));
   try {
     const file = join(folder, 'config.json');
@@ -68,7 +68,7 @@ export async function pullImage(tool: ContainerTool, { image, arch, credentials,
     await writeFile(file, JSON.stringify({ auths: { ...known, ...own } }), { mode: 0o600 });
     const explicit = credentials !== undefined || authFile !== undefined;
     const [command, auth] = tool.name === 'podman' ? [tool.command, explicit ? ['--authfile', file] : []] : [[tool.command[0] ?? '', ...(explicit ? ['--config', folder] : []), ...tool.command.slice(1)], []];
-    const answer = await ask(command, ['pull', '--quiet', '--platform', `linux/${arch}`, ...auth, ...(insecure && tool.name === 'podman' ? ['--tls-verify=false'] : []), image], { timeoutMs });
+    const answer = await ask(command, ['pull', '--quiet', '--platform', `linux/${arch}`, ...auth, ...(insecure && tool.name === 'podman' ? ['--tls-verify=false'] : []), image], { timeoutMs: pullMs });
     if (!answer.ok) throw new PotorooError('image_unavailable', refusal(image, credentials === undefined ? answer.stderr : answer.stderr.replaceAll(credentials.password, '…'), explicit));
     const facts = await inspectImage(tool, image);
     // A registry that has one image alone gives that, whatever is asked for.

@@ -23,6 +23,8 @@ async function openProcess(options: PythonModelOptions): Promise<ModelProcess> {
 const proveBelowMs = 20;
 const aheadMs = 4;
 const mostAhead = 7;
+/** A server in an image works on several requests by itself. */
+const imageConcurrency = 4;
 const firstPauseMs = 1000;
 const longestPauseMs = 30_000;
 
@@ -148,7 +150,8 @@ function renamed(fields: readonly Field[], names: readonly string[] | undefined)
  * @throws PotorooError `model_invalid`, `warm_up_failed`, `environment_failed`, `engine_start_timeout`, `model_process_lost`
  */
 export async function loadPython(options: PythonModelOptions): Promise<Runtime> {
-  const logged: PythonModelOptions = { onLog: (stream, line) => log.info(line, { model: options.fileName, stream }), ...options };
+  const python = options.framework === imageFramework ? { concurrency: imageConcurrency, ...options.python } : options.python;
+  const logged: PythonModelOptions = { onLog: (stream, line) => log.info(line, { model: options.fileName, stream }), ...options, python };
   const first = await openProcess(logged).catch((error: unknown) => {
     if (isPotorooError(error)) logged.sidekick?.failed(error);
     throw error;

@@ -178,6 +178,8 @@ export interface Pipelines {
   versionByUuid(actor: Actor, version: string): Promise<PipelineVersion>;
   /** Which versions, by UUID, of which pipelines that the actor may see have the model in a step. @throws model_not_found */
   withModel(actor: Actor, model: ModelKey): Promise<{ pipelineId: number; versions: string[] }[]>;
+  /** @throws in_use for the one that is deployed, or was last, and for a pipeline's only one */
+  removeVersion(actor: Actor, versionId: number): Promise<void>;
   remove(actor: Actor, id: number): Promise<void>;
 }
 
@@ -343,21 +345,40 @@ export interface Registries {
   upload(actor: Actor, id: string, input: RegistryUpload): Promise<ModelVersion>;
 }
 
+export interface ImageInput {
+  workspaceId: number; name: string;
+  /** With its registry: `registry.example.com/team/model:1`; one without is of Docker Hub. */ image: string;
+  /** For the registry; kept sealed. Without them those that the server has for it are used. */
+  credentials?: { username: string; password: string };
+  arch?: Architecture; visibility?: 'private' | 'public';
+  inputSchema?: Field[]; outputSchema?: Field[];
+  /** What else a client sent and reads back. */ conversion?: Record<string, unknown>;
+  /** Milliseconds to wait for what becomes of it; none when not given. */ patienceMs?: number;
+}
+/** Container images that serve the MLflow scoring protocol, as models. */
+export interface Images {
+  /**
+   * Makes a model version of an image: `uploading` until it is pulled, then started once. From then on it is meant by its digest.
+   * What is wrong with the image or its registry is in the `status` and the `reason`. @throws invalid_request, invalid_name
+   */
+  register(actor: Actor, input: ImageInput): Promise<ModelVersion>;
+}
+
 export interface AuditRecord {
   id: number; time: Date; userId: string; email: string;
   /** `<domain>.<what was done>`, such as `pipelines.addVersion`. */ action: string;
   kind: string; objectId: string | null; workspaceId: number | null;
-  /** `done`, or the code of the error that it was refused with. */ outcome: string;
+  /** `done`, the code of the error that it was refused with, or `begun`: under way, or cut off by an end of the server. */ outcome: string;
   requestId: string | null;
 }
-export type AuditQuery = PageQuery & { workspaceId?: number; userId?: string; kind?: string; objectId?: string; action?: string };
+export type AuditQuery = PageQuery & { workspaceId?: number; userId?: string; kind?: string; objectId?: string; action?: string; outcome?: string; start?: Date; end?: Date };
 export interface Audit {
   /** For administrators; for owners of the workspace that is asked for. */
   list(actor: Actor, query?: AuditQuery): Promise<Page<AuditRecord>>;
 }
 
 export interface Domains {
-  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections; registries: Registries;
+  users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections; registries: Registries; images: Images;
   devices: DeviceSignIns; personalTokens: PersonalTokens; audit: Audit;
   /** Access list for the engines of a workspace. */
   accessList(workspaceId: number): Promise<AccessList>;

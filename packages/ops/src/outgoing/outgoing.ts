@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { isPotorooError, PotorooError, type ErrorCode } from '@potoroo/contract';
-import { guardedLookup, mayConnect, readAllowed, refusedAddress } from './addresses.ts';
+import { guardedLookup, mayConnect, readAllowed, refusedAddress, type Allowed } from './addresses.ts';
 
 /** How errors of one kind of server are called: who cannot be reached or is too slow, and whose answer is none. */
 export interface OutgoingCodes { readonly unreachable: ErrorCode; readonly invalid: ErrorCode }
@@ -43,12 +43,14 @@ export interface OutgoingAnswer {
  * time and size.
  */
 export class Outgoing {
+  readonly #list: Allowed;
   readonly #agent: Agent;
   readonly #limits: OutgoingLimits;
 
   /** @param allowed the setting POTOROO_ALLOWED_PRIVATE_HOSTS */
   constructor(allowed: string, limits: Partial<OutgoingLimits> = {}) {
     const list = readAllowed(allowed);
+    this.#list = list;
     this.#limits = { ...defaults, ...limits };
     const connect = buildConnector({ timeout: this.#limits.connectMs, lookup: guardedLookup(list) });
     this.#agent = new Agent({
@@ -59,6 +61,18 @@ export class Outgoing {
         connect(options, callback);
       },
       headersTimeout: this.#limits.headMs, bodyTimeout: this.#limits.silenceMs, keepAliveTimeout: 1000, maxHeaderSize: 64 * 1024,
+    });
+  }
+
+  /** For programs that connect by themselves: whether this host is one that requests for users may go to. @throws address_refused */
+  async mayReach(host: string): Promise<void> {
+    if (isIP(host) !== 0) {
+      if (!mayConnect(host, host, this.#list)) throw refusedAddress(host);
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      // A name that leads nowhere is for the program to say.
+      guardedLookup(this.#list)(host, {}, (error) => { if (isPotorooError(error)) reject(error); else resolve(); });
     });
   }
 
@@ -157,7 +171,7 @@ const broken: Readonly<Record<string, string>> = {
 function failure(error: unknown, url: URL, codes: OutgoingCodes, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted === true) return signal.reason;
   const { cause, errors, name, code: known } = error as { code?: unknown; name?: string; cause?: unknown; errors?: unknown[] };
-  const code = String(known ?? '');
+  const code = typeof known === 'string' ? known : '';
   const inner = [error, cause, ...(errors ?? [])].find(isPotorooError);
   if (inner !== undefined) return inner;
   if (slow.has(code) || name === 'AbortError') return new PotorooError(codes.unreachable, `${url.origin} did not answer in time.`, { cause: error });

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { CamelCasePlugin, Kysely, PostgresDialect, SqliteDialect, SqliteDriver, type DatabaseConnection } from 'kysely';
@@ -6,6 +5,7 @@ import pg from 'pg';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
 import { migrate } from './migrate.ts';
 import { fromDatabaseError } from './errors.ts';
+import { makeFolder } from './folders.ts';
 import type { IdentityTables } from '../domains/identity/identity.store.ts';
 import type { AuditTables } from '../domains/audit/audit.store.ts';
 import type { DeviceTables } from '../domains/identity/device.store.ts';
@@ -18,13 +18,14 @@ import type { DeploymentTables } from '../domains/deployments/deployments.store.
 import type { SidekickTables } from '../domains/deployments/sidekicks.store.ts';
 import type { TagTables } from '../domains/tags/tags.store.ts';
 import type { ConnectionTables } from '../domains/connections/connections.store.ts';
+import type { ImageTables } from '../domains/images/images.store.ts';
 import type { RegistryTables } from '../domains/registries/registries.store.ts';
 import type { LogTables } from '../domains/logs/logs.store.ts';
 import type { RetentionTables } from '../domains/logs/retention.store.ts';
 import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts';
 
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
-export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, SidekickTables, TagTables, ConnectionTables, RegistryTables, LogTables, RetentionTables, IdempotencyTables {}
+export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, SidekickTables, TagTables, ConnectionTables, RegistryTables, ImageTables, LogTables, RetentionTables, IdempotencyTables {}
 
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {
@@ -55,7 +56,7 @@ export async function createDatabase(settings: { dataDir: string; databaseUrl?: 
 
 function openSqlite(dataDir: string): Kysely<Database> {
   try {
-    mkdirSync(dataDir, { recursive: true });
+    makeFolder(dataDir);
     const database = new Sqlite(join(dataDir, 'potoroo.db'));
     database.pragma('journal_mode = WAL');
     // What was acknowledged survives a power cut too; ops writes little, so the fsync per commit is affordable.

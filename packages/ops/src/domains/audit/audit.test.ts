@@ -15,8 +15,8 @@ describe.each(databases)('audit on $name', (database) => {
   const wrap = () => {
     const clock = () => t.time.now;
     const connections = new ConnectionService(t.storage.db, t.access, openSecrets(t.storage.dataDir, undefined), clock);
-    // Deployments, logs and registries are not part of this test: stand-ins that are never called.
-    return audited({ ...t, deployments: {} as never, logs: {} as never, registries: {} as never, connections, tags: new TagService(t.storage.db, t.access, t.models, t.pipelines, clock) }, audit);
+    // Deployments, logs, registries and images are not part of this test: stand-ins that are never called.
+    return audited({ ...t, deployments: {} as never, logs: {} as never, registries: {} as never, images: {} as never, connections, tags: new TagService(t.storage.db, t.access, t.models, t.pipelines, clock) }, audit);
   };
   beforeAll(async () => {
     t = await openDomains(database);

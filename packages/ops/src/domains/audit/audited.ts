@@ -1,5 +1,5 @@
 import { isPotorooError } from '@potoroo/contract';
-import type { Actor, Connections, Deployments, Domains, Logs, Models, PersonalTokens, Pipelines, Registries, Tags, Users, Workspaces } from '../domains.ts';
+import type { Actor, Connections, Deployments, Domains, Images, Logs, Models, PersonalTokens, Pipelines, Registries, Tags, Users, Workspaces } from '../domains.ts';
 import type { AuditService } from './audit.service.ts';
 
 /** What a change is to be remembered by. Ids alone, so that no password, detail or token can get into a record. */
@@ -31,6 +31,7 @@ const models: Rules<Models> = {
 const pipelines: Rules<Pipelines> = {
   create: ([input], pipeline) => ({ kind: 'pipeline', objectId: pipeline?.id, workspaceId: input.workspaceId }),
   addVersion: ([pipelineId]) => ({ kind: 'pipeline', objectId: pipelineId }),
+  removeVersion: ([versionId]) => ({ kind: 'pipeline version', objectId: versionId }),
   remove: ([id]) => ({ kind: 'pipeline', objectId: id }),
 };
 const deployments: Rules<Deployments> = {
@@ -54,6 +55,9 @@ const connections: Rules<Connections> = {
   removeFromWorkspace: ([key, workspaceId]) => ({ kind: 'connection', objectId: keyOf(key), workspaceId }),
   remove: ([key]) => ({ kind: 'connection', objectId: keyOf(key) }),
 };
+const images: Rules<Images> = {
+  register: ([input], version) => ({ kind: 'model version', objectId: version?.id, workspaceId: input.workspaceId }),
+};
 const registries: Rules<Registries> = {
   create: ([input], registry) => ({ kind: 'registry', objectId: registry?.id, workspaceId: input.workspaceId }),
   addToWorkspace: ([id, workspaceId]) => ({ kind: 'registry', objectId: id, workspaceId }),
@@ -65,7 +69,7 @@ const personalTokens: Rules<PersonalTokens> = {
   create: (_, token) => ({ kind: 'personal token', objectId: token?.id }),
   revoke: ([id]) => ({ kind: 'personal token', objectId: id }),
 };
-const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, registries, personalTokens };
+const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, personalTokens };
 
 /** Kinds whose workspace is looked up when the rule cannot tell it. */
 type WorkspaceOf = (actor: Actor, change: Change) => Promise<number | undefined>;
@@ -77,7 +81,7 @@ type WorkspaceOf = (actor: Actor, change: Change) => Promise<number | undefined>
 export function audited<D extends Pick<Domains, keyof typeof rules>>(domains: D, audit: Pick<AuditService, 'begin' | 'end'>): D {
   const workspaceOf: WorkspaceOf = async (actor, { kind, objectId }) => {
     if (typeof objectId !== 'number') return undefined;
-    const read = kind === 'pipeline' ? domains.pipelines.get(actor, objectId) : kind === 'model version' ? domains.models.version(actor, objectId) : undefined;
+    const read = kind === 'pipeline version' ? domains.pipelines.version(actor, objectId).then((v) => domains.pipelines.get(actor, v.pipelineId)) : kind === 'pipeline' ? domains.pipelines.get(actor, objectId) : kind === 'model version' ? domains.models.version(actor, objectId) : undefined;
     return read?.then(({ workspaceId }) => workspaceId, () => undefined);
   };
   const wrapped = Object.entries(rules).map(([name, of]) => [name, recording(name, domains[name as keyof typeof rules], of as Readonly<Record<string, Rule>>, workspaceOf, audit)]);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Field, type Isolation } from '@potoroo/contract';
+import { imageFramework, modelsOf, PotorooError, type AccessList, type BundleModel, type DeploymentConfig, type Field, type Isolation } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Host } from '../../hosts/host.ts';
 import type { Database } from '../../storage/database.ts';
@@ -38,6 +38,8 @@ export interface DeploymentParts {
   readonly adopt: Adopt;
   /** What went wrong in the background and is tried again; for ops' own log. */
   readonly onError: (error: unknown, context: Record<string, unknown>) => void;
+  /** Gets what a model needs beside its file, such as an image, onto this machine before an engine is started for it. */
+  readonly prepare?: (model: BundleModel) => Promise<void>;
   /** Where models with a process of their own run when their deployment does not say; in child processes when not given. */
   readonly isolation?: Isolation;
   readonly bounds?: Partial<Bounds>;
@@ -74,7 +76,7 @@ export class DeploymentService implements Deployments {
     const collect = (): Promise<void> => bundles.collect(async () =>
       (await this.#store.all()).flatMap((row) => (row.wanted === 'stopped' ? [] : [row.spec, ...(row.proven === null ? [] : [row.proven])]).map((spec) => bundleOf(spec, row.id))));
     this.#loopParts = {
-      store: this.#store, host, bundles, spools: this.#spools, clock, accessList, shipTo,
+      store: this.#store, host, bundles, prepare: parts.prepare, spools: this.#spools, clock, accessList, shipTo,
       bounds: { ...defaultBounds, ...parts.bounds },
       onChange: (id) => this.#changes.tell(id),
       onSettled: () => { collect().catch((error: unknown) => onError(error, { doing: 'collecting bundles' })); },
@@ -258,7 +260,7 @@ export class DeploymentService implements Deployments {
     const sha256 = version.convertedSha256 ?? version.sha256;
     const framework = version.convertedSha256 === null ? version.framework : 'onnx';
     const { sidekick, arch, accel } = readSidekick(deployment, `${name}-${id}`, this.#parts.isolation);
-    const python = environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...(concurrency !== undefined && { concurrency }), ...sidekick };
+    const python = version.framework === imageFramework ? { ...sidekick, isolation: 'container' as const } : environment === null ? undefined : { environment, python: join(this.#parts.dataDir, 'environments', environment, 'bin', 'python'), options: optionsOf(version), ...(concurrency !== undefined && { concurrency }), ...sidekick };
     // Undefined properties vanish in JSON, so that the same config gives the same revision.
     // A later config that is about something else leaves the schemas of the upload as they are.
     const schemas = python === undefined ? { inputSchema, outputSchema } : { inputSchema: inputSchema ?? some(version.inputs), outputSchema: outputSchema ?? some(version.outputs) };

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { fromSystemError, type AccessList, type Bundle, type Reason } from '@potoroo/contract';
+import { fromSystemError, type AccessList, type Bundle, type BundleModel, type Reason } from '@potoroo/contract';
 import type { Host } from '../../hosts/host.ts';
 import type { DeploymentStatus } from '../domains.ts';
 import type { Bundles } from './bundle.ts';
@@ -22,6 +22,8 @@ export interface ReconcilerParts {
   readonly shipTo: (deploymentId: number) => Promise<{ url: string; token: string } | null>;
   /** Something may look different now. */
   readonly onChange: (deploymentId: number) => void;
+  /** Gets what a model needs beside its file onto this machine. */
+  readonly prepare?: ((model: BundleModel) => Promise<void>) | undefined;
   /** An update was finished: what was used before may be collected. */
   readonly onSettled: () => void;
   readonly onError: (deploymentId: number, error: unknown) => void;
@@ -151,6 +153,7 @@ export class Reconciler {
   async #start(row: DeploymentRow, spec: DeploymentSpec, slot: number): Promise<void> {
     const { host, bundles, spools, accessList, shipTo } = this.#parts;
     const name = `engine-${spec.revision.slice(0, 10)}-${randomBytes(3).toString('hex')}`;
+    for (const model of spec.bundle.models) await this.#parts.prepare?.(model);
     const bundle = await bundles.folder(bundleOf(spec, this.#id));
     const access = await accessList(row.workspaceId);
     await host.start({

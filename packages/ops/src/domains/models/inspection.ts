@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { containerEnv } from '../../hosts/container-env.ts';
 import { errorCodes, FieldSchema, type ErrorCode, type Field, type ModelConfig, type PythonModel, type Reason } from '@potoroo/contract';
 
 export type Finding = { ok: true; inputs: Field[]; outputs: Field[]; log: string[] } | { ok: false; reason: Reason; log: string[] };
@@ -28,7 +29,7 @@ export function inspectInChild(program: string, timeoutMs: number): Inspect {
   return async (file, framework, signal, python) => {
     const child = spawn(process.execPath, [program, '--file', file, '--framework', framework, ...(python === undefined ? [] : ['--python', JSON.stringify(python)])], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: Object.fromEntries(['PATH', 'HOME', 'TMPDIR', 'LANG'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
+      env: Object.fromEntries(['PATH', 'HOME', 'TMPDIR', 'LANG', ...containerEnv].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
     });
     const output = collect(child.stdout);
     const errors = collect(child.stderr);

@@ -1,11 +1,11 @@
-import { isPotorooError, PotorooError } from '@potoroo/contract';
+import { imageFramework, isPotorooError, PotorooError } from '@potoroo/contract';
 import type { Logger } from '../../log.ts';
 import type { Blobs } from '../../storage/blobs.ts';
 import type { ModelStatus, ModelVersion } from '../domains.ts';
 import type { Inspect } from './inspection.ts';
 import type { Environments } from '../environments/environments.service.ts';
 import type { ModelStore } from './models.store.ts';
-import { loadWithPython, type Loaded } from './python-loads.ts';
+import { loadWithPython, schemasOf, type Loaded } from './python-loads.ts';
 
 /** The file of a model version, from where its `conversion.source` says. What it turns out to be may need another framework than was named. */
 export interface SourceFile { readonly fileName: string; readonly framework: string; readonly content: AsyncIterable<Uint8Array> }
@@ -142,8 +142,14 @@ export class LoadQueue {
     const { store, blobs, inspect, environments, clock, loadTimeoutMs = 600_000 } = this.#options;
     const status = (next: ModelStatus): Promise<void> => store.decide(version.id, { status: next }, clock());
     if (!(await blobs.has(version.sha256))) return { ok: false, reason: { code: 'model_invalid', message: 'The file is missing from the store; upload it again.' } };
+    const config = (await store.config({ modelVersionId: version.id })) ?? {};
+    if (version.framework === imageFramework) {
+      await status('attempting_load_container');
+      const finding = await inspect(blobs.path(version.sha256), version.framework, this.#stopped.signal, { python: { isolation: 'container' }, fileName: version.fileName, ...schemasOf(config) });
+      for (const line of finding.log) say(line);
+      return finding.ok ? { ok: true, inputs: finding.inputs, outputs: finding.outputs, runtime: 'mlflow', convertedSha256: null, environment: null } : finding;
+    }
     if (version.framework !== 'onnx' && environments !== undefined) {
-      const config = (await store.config({ modelVersionId: version.id })) ?? {};
       return loadWithPython({ environments, blobs, inspect, timeoutMs: loadTimeoutMs }, version, config, { status, say, signal: this.#stopped.signal });
     }
     await status('attempting_load_native');

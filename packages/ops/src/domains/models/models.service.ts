@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkName, frameworks, ModelConfigSchema, PotorooError, type ModelConfig } from '@potoroo/contract';
+import { checkName, frameworks, imageFramework, ModelConfigSchema, PotorooError, type ModelConfig } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { Kysely } from 'kysely';
 import type { Blob, Blobs } from '../../storage/blobs.ts';
@@ -77,19 +77,23 @@ export class ModelService implements Models {
       (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
     );
     if (version.status === 'ready') return version;
+    return this.#settled(version, input.patienceMs ?? patienceMs);
+  }
+
+  /** The version as it is when its test load is over, or patience. */
+  async #settled(version: ModelVersion, ms: number): Promise<ModelVersion> {
     const answered = new AbortController();
-    await Promise.race([this.#loads.load(version.id), delay(input.patienceMs ?? patienceMs, undefined, { signal: answered.signal }).catch(() => {})]);
+    await Promise.race([this.#loads.load(version.id), delay(ms, undefined, { signal: answered.signal }).catch(() => {})]);
     answered.abort();
     return (await this.#store.version(version.id)) ?? version;
   }
 
   /** A version whose file this server gets by itself; its status says how far it is. `open` of the options finds where by what is in `conversion`. */
-  async receive(actor: Actor, input: Omit<UploadInput, 'content' | 'patienceMs'>): Promise<ModelVersion> {
-    const kept = await this.#check(actor, input);
+  async receive(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<ModelVersion> {
+    const kept = await this.#check(actor, input, [imageFramework]);
     const { values, config } = this.#newVersion(actor, input, kept, { sha256: '', size: 0 });
     const { version } = await this.#store.add(input.workspaceId, input.name, randomUUID(), values, config, () => false, 'uploading');
-    void this.#loads.load(version.id);
-    return version;
+    return this.#settled(version, input.patienceMs ?? 0);
   }
 
   async list(actor: Actor, query: PageQuery & { workspaceId?: number; name?: string } = {}): Promise<Page<Model>> {
@@ -191,13 +195,13 @@ export class ModelService implements Models {
     return version;
   }
 
-  async #check(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<KeptOptions> {
+  async #check(actor: Actor, input: Omit<UploadInput, 'content'>, more: readonly string[] = []): Promise<KeptOptions> {
     await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
     await this.#requireWorkspace(input.workspaceId);
     checkName('model', input.name);
     const { environments } = this.#options;
     const catalog = await environments?.catalog().catch(() => undefined);
-    checkFile(input, [...frameworks, ...Object.keys(catalog?.frameworks ?? {})]);
+    checkFile(input, [...frameworks, ...Object.keys(catalog?.frameworks ?? {}), ...more]);
     return readUploadOptions(input, { facts: catalog?.frameworks[input.framework], pythons: (await environments?.pythons()) ?? [] });
   }
 

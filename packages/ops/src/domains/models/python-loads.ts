@@ -56,7 +56,8 @@ async function decide(parts: PythonLoadParts, version: ModelVersion, config: Mod
   return { ok: true, inputs: finding.inputs, outputs: finding.outputs, runtime: facts?.runtime ?? 'flight', convertedSha256: null, environment: environment.hash };
 }
 
-const schemasOf = ({ inputSchema, outputSchema }: ModelConfig): Schemas => ({ ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) });
+/** What a config says of the columns. */
+export const schemasOf = ({ inputSchema, outputSchema }: ModelConfig): Schemas => ({ ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) });
 
 /** The settings of the upload's `framework_config`, by its framework. */
 export function optionsOf({ conversion }: Pick<ModelVersion, 'conversion'>): Record<string, unknown> {

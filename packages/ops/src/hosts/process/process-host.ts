@@ -7,9 +7,11 @@ import type { Socket } from 'node:net';
 import { Agent, request } from 'undici';
 import { fromSystemError, PotorooError, type AccessList } from '@potoroo/contract';
 import type { EngineLimits, EngineSpec, Host } from '../host.ts';
+import { containerEnv } from '../container-env.ts';
 import { openCpuQuota, type CpuQuota } from './cpu-quota.ts';
 import { EngineProcess } from './engine-process.ts';
 import { Entry } from './entry.ts';
+import { makeFolder } from '../../storage/folders.ts';
 import { outliveOrphans, residentBytes } from './orphans.ts';
 import { limitSentences } from './limits.ts';
 
@@ -32,12 +34,14 @@ export interface ProcessHostOptions {
   readonly quota?: CpuQuota | null;
 }
 
+/** Architecture of this machine. */
+export const hostArch = process.arch === 'arm64' ? 'arm' : process.arch === 'ppc64' ? 'power10' : 'x86';
+
 const watchMs = 1_000;
 /** What an engine gets of ops' environment; none of its secrets is in it. */
 const passed = [
   'PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CERTS',
-  // For the models that it runs in containers.
-  'POTOROO_CONTAINERS', 'POTOROO_CONTAINER_ARGS', 'POTOROO_RUNTIME_IMAGE', 'XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS', 'DOCKER_HOST', 'CONTAINER_HOST',
+  ...containerEnv,
 ];
 
 interface Entrance { entry: Entry; port: Promise<number> }
@@ -50,7 +54,7 @@ export async function openProcessHost(options: ProcessHostOptions): Promise<Host
 }
 
 class ProcessHost implements Host {
-  readonly arch = process.arch === 'arm64' ? 'arm' : process.arch === 'ppc64' ? 'power10' : 'x86';
+  readonly arch = hostArch;
   readonly gpus = 0;
   readonly accels: Host['accels'] = [];
   readonly address: string;
@@ -111,7 +115,7 @@ class ProcessHost implements Host {
       // Its own end of a drain comes before ours, so that it can say what it gave up.
       '--drain-ms', String(Math.ceil(this.#drainMs * 0.8))];
     try {
-      mkdirSync(spec.spool, { recursive: true });
+      makeFolder(spec.spool);
       rmSync(socketPath, { force: true });
       if (spec.access !== null) {
         const file = `${socketPath}.access.json`;

@@ -3,6 +3,7 @@ import { compileValidator } from '../validation.ts';
 import { auditRoutes } from './audit.ts';
 import { connectionRoutes } from './connections.ts';
 import { deploymentRoutes } from './deployments.ts';
+import { imageRoutes } from './images.ts';
 import { inferenceRoutes } from './inference.ts';
 import { ingestRoute } from './ingest.ts';
 import { logRoutes } from './logs.ts';
@@ -32,6 +33,7 @@ export async function nativeProtocol(app: FastifyInstance, context: NativeContex
   tagRoutes(app, context);
   connectionRoutes(app, context);
   registryRoutes(app, context);
+  imageRoutes(app, context);
   tokenRoutes(app, context);
   auditRoutes(app, context);
   await ingestRoute(app, context.domains);

@@ -105,6 +105,7 @@ describe('the native API, route by route', () => {
     if (route.endsWith('/infer') || route.endsWith('/index')) return [];
     if (route in bodies) return bodies[route];
     if (route === 'POST /registries/:registryId/uploads') return { workspaceId: Number(own['workspaceId']), name: 'fetched', path: 'models:/m/1', framework: 'onnx' };
+    if (route.endsWith('/images')) return { image: 'registry.invalid/nothing:1' };
     if (route === 'PUT /pipelines/:pipelineId/deployment') return { pipelineVersionId: Number(own['pipelineVersionId']) };
     return /^(POST|PATCH)/.test(route) ? {} : undefined;
   };

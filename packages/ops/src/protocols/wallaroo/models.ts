@@ -1,15 +1,16 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
+import type { ModelConfig } from '@potoroo/contract';
 import type { ModelVersion } from '../../domains/domains.ts';
 import { generated, Id, Maybe, post, type Context } from './http.ts';
 import { all } from './pages.ts';
-import { configBody, modelBody, versionBody, workspaceBody } from './present.ts';
+import { configBody, imagePathOf, modelBody, versionBody, workspaceBody } from './present.ts';
 import { readSchema } from './upload.ts';
 
 const Batching = Type.Object({}, { additionalProperties: true });
 
-const flatVersion = (v: ModelVersion) => ({
-  id: v.id, sha: v.sha256, models_pk_id: v.modelId, model_version: v.version, owner_id: v.createdBy, model_id: v.name, file_name: v.fileName, image_path: null,
+export const flatVersion = (v: ModelVersion) => ({
+  id: v.id, sha: v.sha256, models_pk_id: v.modelId, model_version: v.version, owner_id: v.createdBy, model_id: v.name, file_name: v.fileName, image_path: imagePathOf(v),
 });
 
 /** `max_concurrent_batch_size` is how many requests a model works on at once. */

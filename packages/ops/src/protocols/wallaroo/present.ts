@@ -1,4 +1,5 @@
 import { encodeArrowSchema } from '@potoroo/batch';
+import { imageFramework } from '@potoroo/contract';
 import type { Model, ModelVersion, Pipeline, StoredModelConfig, User, Workspace } from '../../domains/domains.ts';
 
 /** ISO 8601 with an offset, as the client's parser and its users know times from this protocol. */
@@ -10,8 +11,12 @@ export function schemaText(config: StoredModelConfig, side: 'input' | 'output'):
   return fields === null ? null : Buffer.from(encodeArrowSchema(fields)).toString('base64');
 }
 
+/** The image of a version that is one, as it was registered. */
+export const imagePathOf = (v: Pick<ModelVersion, 'framework' | 'conversion'>): string | null =>
+  (v.framework === imageFramework ? (v.conversion['source'] as { image: string }).image : null);
+
 export const conversionOf = (v: ModelVersion): Record<string, unknown> => ({
-  python_version: '3.8', requirements: [], ...v.conversion, framework: v.framework, arch: v.arch, accel: v.conversion['accel'] ?? v.accel,
+  python_version: '3.8', requirements: [], ...v.conversion, framework: v.framework === imageFramework ? 'mlflow' : v.framework, arch: v.arch, accel: v.conversion['accel'] ?? v.accel,
 });
 
 export const configBody = (c: StoredModelConfig) => ({
@@ -38,7 +43,7 @@ export const versionBody = (v: ModelVersion) => ({
   workspace_id: v.workspaceId,
   file_info: { version: v.version, sha: v.sha256, file_name: v.fileName, size: v.size },
   conversion: conversionOf(v),
-  image_path: null,
+  image_path: imagePathOf(v),
   task_id: null,
 });
 

@@ -79,12 +79,13 @@ async function openForm(form: AsyncGenerator<FormPart>) {
     const part = next.value;
     if (part.name === 'metadata') {
       metadata = readMetadata(await textOf(part, maxMetadata));
-      if (metadata.image_path) throw new PotorooError('framework_unsupported', 'Models that are container images cannot be run here. Upload the model file.');
     } else if (part.name === 'file') {
       if (metadata === undefined) throw invalid('metadata', 'has to come before the file.');
       return { metadata, fileName: part.fileName ?? 'model', content: fileOf(part, form) };
     }
   }
+  // An image is registered without a file.
+  if (metadata?.image_path) return { metadata, image: metadata.image_path };
   throw invalid(metadata === undefined ? 'metadata' : 'file', 'is missing from the form.');
 }
 
@@ -93,27 +94,32 @@ const patienceMs = 30_000;
 
 const errorCodeOf = (code: string | undefined): ErrorCode => (code !== undefined && code in errorCodes ? (code as ErrorCode) : 'model_invalid');
 
-export async function uploadRoutes(app: FastifyInstance, { domains: { models } }: Context): Promise<void> {
+export async function uploadRoutes(app: FastifyInstance, { domains: { models, images } }: Context): Promise<void> {
   leaveBodies(app);
 
-  const store = (actor: Actor, patience: { patienceMs?: number }, { metadata, fileName, content }: Awaited<ReturnType<typeof openForm>>): Promise<ModelVersion> => {
+  const store = (actor: Actor, patience: { patienceMs?: number }, form: Awaited<ReturnType<typeof openForm>>): Promise<ModelVersion> => {
+    const { metadata } = form;
     const { conversion } = metadata;
     const input = metadata.input_schema ? readSchema(metadata.input_schema, 'input_schema') : undefined;
     const output = metadata.output_schema ? readSchema(metadata.output_schema, 'output_schema') : undefined;
-    return models.upload(actor, {
+    const common = {
       workspaceId: metadata.workspace_id,
       name: metadata.name,
-      fileName,
-      framework: conversion.framework,
       arch: oneOf<Architecture>(architectures, conversion.arch ?? 'x86', 'conversion.arch'),
-      accel: oneOf<Accelerator>(accelerators, accelOf(conversion.accel), 'conversion.accel'),
       visibility: metadata.visibility ?? 'private',
       conversion,
-      ...uploadOptions(conversion),
       ...(input ? { inputSchema: input } : {}),
       ...(output ? { outputSchema: output } : {}),
-      content,
       ...patience,
+    };
+    if (form.image !== undefined) return images.register(actor, { ...common, image: form.image });
+    return models.upload(actor, {
+      ...common,
+      fileName: form.fileName,
+      framework: conversion.framework,
+      accel: oneOf<Accelerator>(accelerators, accelOf(conversion.accel), 'conversion.accel'),
+      ...uploadOptions(conversion),
+      content: form.content,
     });
   };
   const upload = async (request: FastifyRequest, patience: { patienceMs?: number } = {}): Promise<ModelVersion> => {

@@ -222,7 +222,7 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       ['with an unknown accelerator', () => uploadParts(metadata({ conversion: { framework: 'onnx', accel: { warp: {} } } }), 'x'), 400, /conversion\.accel/],
       ['of an unknown framework', () => uploadParts(metadata({ conversion: { framework: 'abacus' } }), 'x'), 422, /abacus/],
       ['with a schema that is none', () => uploadParts(metadata({ input_schema: 'AAAA' }), 'x'), 400, /input_schema/],
-      ['of a container image', () => uploadParts(metadata({ image_path: 'ghcr.io/a/b' }), 'x'), 422, /container images/],
+      ['of an image that is none', () => uploadParts(metadata({ image_path: 'GHCR.io/a b' }), '').slice(0, 1), 400, /image is "GHCR.io\/a b"/],
       ['of a file that is no model', () => uploadParts(metadata(), 'not a model'), 422, /not an ONNX model/],
       ['of an empty file', () => uploadParts(metadata(), ''), 422, /empty/],
       ['larger than allowed', () => uploadParts(metadata(), Buffer.alloc(2_000_001)), 413, /larger/],

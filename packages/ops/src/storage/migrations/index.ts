@@ -14,6 +14,7 @@ import { logRetention } from './0050_log_retention.ts';
 import { registries } from './0063_registries.ts';
 import { seek } from './0061_seek.ts';
 import { sidekicks } from './0064_sidekicks.ts';
+import { images } from './0062_images.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -32,4 +33,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0061_seek': seek,
   '0064_sidekicks': sidekicks,
   '0063_registries': registries,
+  '0062_images': images,
 };

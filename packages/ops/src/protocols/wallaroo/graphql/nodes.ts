@@ -1,7 +1,7 @@
 import type { Deployment, Model, ModelVersion, Pipeline, PipelineVersion, StoredModelConfig, Tag, Workspace } from '../../../domains/domains.ts';
 import { modelsOf } from '@potoroo/contract';
 import { writeDefinition } from '../definition.ts';
-import { conversionOf, schemaText } from '../present.ts';
+import { conversionOf, imagePathOf, schemaText } from '../present.ts';
 import { orNull, type Session } from './session.ts';
 import { distinct, sorted, type Node, type OrderBy } from './where.ts';
 
@@ -47,6 +47,7 @@ export const modelVersionNode = (v: ModelVersion): Node => ({
   status: v.status,
   error_summary: v.reason?.message ?? null,
   file_name: v.fileName,
+  image_path: imagePathOf(v),
   updated_at: v.updatedAt,
   created_at: v.createdAt,
   visibility: v.visibility,
