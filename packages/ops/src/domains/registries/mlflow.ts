@@ -56,7 +56,8 @@ function timeOf(value: unknown): Date {
 }
 
 function required(api: RegistryApi, row: Json, field: string): string {
-  const text = textOf(row[field] === undefined ? undefined : String(row[field]), maxName + 1);
+  const value = row[field];
+  const text = textOf(typeof value === 'number' ? String(value) : value, maxName + 1);
   if (text === '' || text.length > maxName) return api.invalid(`answered without ${field} where one belongs.`);
   return text;
 }

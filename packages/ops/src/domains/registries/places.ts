@@ -1,5 +1,5 @@
 import { PotorooError } from '@potoroo/contract';
-import { encodePath, everyPage, nextOf, numberOf, rowsOf, type Json, type Query, type RegistryApi } from './api.ts';
+import { encodePath, everyPage, nextOf, numberOf, rowsOf, textOf, type Json, type Query, type RegistryApi } from './api.ts';
 import { downloadUri, readAlias, readVersion } from './mlflow.ts';
 
 /**
@@ -80,7 +80,7 @@ export async function list(api: RegistryApi, place: Place): Promise<Entry[]> {
   const rows = await stores[place.store].list(api, place);
   const folder = place.path === '' ? '' : `${place.path.replace(/\/$/, '')}/`;
   return rows.map((row) => {
-    const path = String(row['path'] ?? '');
+    const path = textOf(row['path']);
     // Some say it from the root, some from the folder.
     const name = path.startsWith(folder) ? path.slice(folder.length) : path;
     if (!isSegment(name)) return api.invalid(`lists the file ${JSON.stringify(path.slice(0, 200))}, which is none of that folder.`);

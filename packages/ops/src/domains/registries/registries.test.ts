@@ -57,7 +57,10 @@ describe.each(databases)('registries on $name', (database) => {
   const good = () => registryOf(catalog({ cancer: 2, empty: 1 }), artifacts(files));
   const upload = (id: string, path: string, more: Partial<RegistryUpload> = {}) => registries.upload(t.bob, id, { workspaceId: t.workspaceId, name: 'fetched', path, framework: 'onnx', ...more });
   /** The version once what becomes of it is decided. */
-  const decided = async (version: ModelVersion): Promise<ModelVersion> => expect.poll(() => models.version(t.ann, version.id), { timeout: 20_000, interval: 20 }).toMatchObject({ status: expect.stringMatching(/ready|error/) }).then(() => models.version(t.ann, version.id));
+  const decided = async ({ id }: ModelVersion): Promise<ModelVersion> => {
+    await expect.poll(() => models.version(t.ann, id), { timeout: 20_000, interval: 20 }).toMatchObject({ status: expect.stringMatching(/ready|error/) });
+    return models.version(t.ann, id);
+  };
 
   test('made in a workspace; the token is shown nowhere and lies in the database sealed', async () => {
     const made = await registries.create(t.ann, { name: 'lab', url: 'https://mlflow.example.com/base/', token: 'correct-horse' });

@@ -4,7 +4,7 @@ import { ModelVersionSchema, PageSchema, RegisteredModelSchema, RegisteredModelV
 import { artifacts, catalog, serve, type TestRegistry } from '../../domains/registries/testing.ts';
 import { exampleModel } from '../../domains/testing.ts';
 import { databases } from '../../storage/testing.ts';
-import { expectProblem, expectShape, startOps, type TestOps } from '../../testing.ts';
+import { expectProblem, expectShape, startOps, type Answer, type TestOps } from '../../testing.ts';
 
 const model = readFileSync(exampleModel);
 
@@ -12,21 +12,25 @@ describe.each(databases)('registries by REST on $name', (database) => {
   let t: TestOps;
   let server: TestRegistry;
   let registry: ApiRegistry;
+  let made: Answer<ApiRegistry>;
+  const once = { 'idempotency-key': 'of-the-test' };
+  const lab = () => ({ name: 'lab', url: server.url, token: 'correct-horse' });
   const call = <T>(method: string, path: string, body?: unknown, headers?: Record<string, string>) => t.call<T>(method, `/api/v1${path}`, body, headers && { headers });
   const v1 = <T>(path: string, body: unknown) => t.call<T>('POST', `/v1/api/models/${path}`, body);
   beforeAll(async () => {
     server = await serve(catalog({ cancer: 2, other: 1 }), artifacts({ '1/cancer/MLmodel': Buffer.from('x'), '1/cancer/data/model.onnx': model }));
     t = await startOps(database, { POTOROO_ALLOWED_PRIVATE_HOSTS: '127.0.0.1' });
-    const once = { 'idempotency-key': 'of-the-test' };
-    const body = { name: 'lab', url: server.url, token: 'correct-horse' };
-    const made = await call<ApiRegistry>('POST', '/registries', body, once);
-    expect(made.status, made.text).toBe(201);
+    made = await call<ApiRegistry>('POST', '/registries', lab(), once);
     registry = made.body;
-    expect((await call<ApiRegistry>('POST', '/registries', body, once)).body).toEqual(registry);
   });
   afterAll(async () => {
     await t.close();
     await server.close();
+  });
+
+  test('are created once, however often that is asked for with one key', async () => {
+    expect(made.status, made.text).toBe(201);
+    expect((await call<ApiRegistry>('POST', '/registries', lab(), once)).body).toEqual(registry);
   });
 
   test('are what their schemas say, without the token', async () => {
