@@ -483,6 +483,7 @@ describe('an engine that cannot serve says why and exits with its code', () => {
     ['a model that does not load', () => ['--bundle', writeBundle(['bad-operator']).folder, ...listen], 'model_unsupported', engineExit.loadFailed, /Frobnicate/],
     ['a model that fails its warm-up', () => ['--bundle', writeBundle(['bad-warm-up']).folder, ...listen], 'warm_up_failed', engineExit.loadFailed, /row of zeros/],
     ['a port in use', async () => ['--bundle', writeBundle(['ccfraud']).folder, '--listen', `127.0.0.1:${await engine(['ccfraud']).port()}`], 'port_in_use', engineExit.portTaken, /is taken/],
+    ['a spool where no folder can be made', () => ['--bundle', writeBundle(['ccfraud']).folder, ...listen, '--spool', '/proc/potoroo/spool'], 'storage_read_only', engineExit.storage, /takes no new folders|cannot be written/],
     ['a spool that cannot be written', () => ['--bundle', writeBundle(['ccfraud']).folder, ...listen, '--spool', join(fixture('ccfraud'), 'spool')], 'storage_read_only', engineExit.storage, /./],
   ])('%s', async (_, args, code, exit, message) => {
     const { said, code: got, output } = await failing(await args());

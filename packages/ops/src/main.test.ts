@@ -85,6 +85,7 @@ test('wrong settings, a taken port, a folder in use or not writable: one line th
     [{ ...other, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }, 'settings_invalid', /DATABASE_URL/],
     [{}, 'data_dir_in_use', new RegExp(`process id ${running.child.pid}.*POTOROO_DATA_DIR`)],
     [{ POTOROO_DATA_DIR: join(file, 'data') }, 'storage_read_only', /writable/],
+    ...(process.platform === 'linux' ? [[{ POTOROO_DATA_DIR: '/proc/potoroo/data' }, 'storage_read_only', /\/proc takes no new folders/] as const] : []),
   ] as const) {
     const failed = await start(env);
     expect([failed.url, failed.child.exitCode], failed.text()).toEqual(['', 1]);

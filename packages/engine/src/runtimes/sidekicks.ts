@@ -27,7 +27,6 @@ export class Sidekicks {
   readonly #clock: () => number;
   readonly #all: Sidekick[] = [];
   #flush: NodeJS.Timeout | undefined;
-  #sample: NodeJS.Timeout | undefined;
 
   /** @param engine its name, which those of its sidekicks are made of */
   constructor(engine: string, tell: (message: EngineSidekicks | EngineSidekickLines) => Promise<void>, clock: () => number = Date.now) {
@@ -42,7 +41,7 @@ export class Sidekicks {
       state: 'starting', reason: null, restarts: 0, failures: 0, since: this.#clock(), pid: null, memoryBytes: null, cpuSeconds: null,
     }, this.#clock, () => this.#changed(), () => { this.#flush ??= setTimeout(() => { void this.flush(); }, flushMs); });
     this.#all.push(sidekick);
-    this.#sample ??= setInterval(() => { void this.#measure(); }, sampleMs).unref();
+    if (this.#all.length === 1) setInterval(() => { void this.#measure(); }, sampleMs).unref();
     this.#changed();
     return sidekick;
   }

@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract/plain';
+import { makeFolder } from './folders.ts';
 import { FrameReader, rowRange } from '@potoroo/batch/frames';
 
 /** One file of a spool. Its name tells its partition and the offset of its first row. */
@@ -38,7 +39,7 @@ export class SpoolFiles {
     if (!partitionPattern.test(partition)) throw new PotorooError('invalid_name', `The partition name ${JSON.stringify(partition)} is not allowed: use 1 to 120 letters, digits, dots, dashes and underscores.`);
     this.#dir = dir;
     try {
-      mkdirSync(dir, { recursive: true });
+      makeFolder(dir);
       const names = readdirSync(dir);
       this.leftOver = found(dir, names);
       this.partition = incarnation(dir, names, partition);

@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
+import { makeFolder } from './folders.ts';
 
 /** A data folder in use by this process. */
 export interface DataFolder {
@@ -21,7 +22,7 @@ export function takeDataFolder(path: string): DataFolder {
   const holder = join(path, 'server.json');
   let lock: Sqlite.Database | undefined;
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path, 0o700);
     lock = new Sqlite(join(path, 'server.lock'), { timeout: 0 });
     lock.pragma('journal_mode = DELETE');
     lock.exec('begin exclusive');
