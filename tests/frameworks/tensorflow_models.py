@@ -4,6 +4,7 @@ import pathlib
 import pickle
 
 import numpy as np
+import sklearn
 import tensorflow as tf
 from sklearn.cluster import KMeans
 
@@ -43,6 +44,7 @@ embeddings = extractor(images).numpy()
 clusters = KMeans(3, random_state=0, n_init=2).fit(embeddings)
 (FOLDER / "kmeans.pkl").write_bytes(pickle.dumps(clusters))
 guide = {name: path for name, path in (("feature_extractor.h5", FOLDER / "feature_extractor.h5"), ("kmeans.pkl", FOLDER / "kmeans.pkl"), ("custom_inference.py", here / "guide_clustering.py"))}
+guide["requirements.txt"] = f"tensorflow-cpu=={tf.__version__}\nscikit-learn=={sklearn.__version__}\n"
 image = pa.list_(pa.list_(pa.list_(pa.int64(), 3), 32), 32)
 case("custom-image-clustering-of-the-guide", "custom", archive("vgg16_clustering.zip", guide, "vgg_clustering"), schema(images=image), schema(predictions=pa.int64()), {"images": images}, {"predictions": clusters.predict(embeddings)})
 done()

@@ -44,10 +44,10 @@ export async function stopOps({ process: child, folder }: Server): Promise<void>
 }
 
 /** Runs one script with the client; gives the steps it reported and, for a failure's message, all it wrote. */
-export async function run(python: string, script: string, server: Server): Promise<{ steps: Step[]; code: number | null; text: string }> {
+export async function run(python: string, script: string, server: Server, args: readonly string[] = []): Promise<{ steps: Step[]; code: number | null; text: string }> {
   const work = join(server.folder, basename(script, '.py'));
   await mkdir(work, { recursive: true });
-  const child = spawn(python, [join(here, script)], {
+  const child = spawn(python, [join(here, script), ...args], {
     cwd: work,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

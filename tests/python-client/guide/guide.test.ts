@@ -3,7 +3,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { environmentsFolder } from '../../frameworks/support.ts';
+import { environmentOf, environmentsFolder } from '../../frameworks/support.ts';
 import { run, startOps, stopOps, type Server } from '../running.ts';
 import { setUpClientPython } from '../setup.mjs';
 
@@ -20,13 +20,12 @@ describe("the SDK guide's examples", () => {
   let server: Server;
   beforeAll(async () => {
     python = setUpClientPython();
-    // Environments that are there need not be made again.
+    await environmentOf('python', []);
     server = await startOps(async (data) => {
-      await mkdir(environmentsFolder, { recursive: true });
-      await mkdir(data, { recursive: true, mode: 0o700 });
-      await symlink(environmentsFolder, join(data, 'environments'));
-    });
-  });
+      await mkdir(data, { mode: 0o700 });
+      await symlink(environmentsFolder, join(data, 'environments')); // what is there need not be made again
+    }, { POTOROO_PYTHON: process.env['POTOROO_PYTHON'] ?? 'python3.11' });
+  }, 600_000);
   afterAll(() => stopOps(server));
 
   it.each(scripts)('of %s run, and differ only as documented', async (script) => {
