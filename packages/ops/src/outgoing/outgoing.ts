@@ -12,7 +12,7 @@ export interface OutgoingLimits {
   /** Over each such time a body has to come at least this fast. */
   readonly paceMs: number; readonly paceBytesPerSecond: number;
 }
-const defaults: OutgoingLimits = { connectMs: 10_000, headMs: 30_000, silenceMs: 30_000, paceMs: 30_000, paceBytesPerSecond: 1024 };
+const defaults: OutgoingLimits = { connectMs: 10_000, headMs: 30_000, silenceMs: 30_000, paceMs: 30_000, paceBytesPerSecond: 16 * 1024 };
 const maxRedirects = 5;
 
 export interface OutgoingRequest {

@@ -6,7 +6,9 @@ import { zipOf } from './zip.ts';
 
 type Say = (text: string) => void;
 
-const everyMs = 2000;
+/** How often the log is told: first after this time, then ever more seldom. */
+const firstMs = 2000;
+const seldomMs = 60_000;
 const mark = 'MLmodel';
 
 /** A file of a registry as it is, a folder as a zip with what is in it. */
@@ -38,6 +40,7 @@ async function* counted(api: RegistryApi, files: readonly Artifact[], pack: (fil
   if (all > maxBytes) throw tooLarge(all);
   let total = 0;
   let told = clock();
+  let pause = firstMs;
   async function* content({ path, place, size }: { path: string; place: Place; size: number | null }): AsyncGenerator<Uint8Array> {
     let got = 0;
     for await (const piece of read(api, place, maxBytes - total)) {
@@ -45,11 +48,12 @@ async function* counted(api: RegistryApi, files: readonly Artifact[], pack: (fil
       total += piece.byteLength;
       if (size !== null && got > size) break;
       yield piece;
-      if (clock() - told < everyMs) continue;
+      if (clock() - told < pause) continue;
       told = clock();
+      pause = Math.min(2 * pause, seldomMs);
       say(`Fetched ${total} of ${all > 0 ? all : 'an unknown number of'} bytes.`);
     }
-    if (size !== null && got !== size) api.invalid(`sent ${got > size ? 'more' : `only ${got}`} than the ${size} bytes of ${JSON.stringify(path)} that it lists.`);
+    if (size !== null && got !== size) api.invalid(`sent ${got > size ? 'more than' : `${got} of`} the ${size} bytes of ${JSON.stringify(path)} that it lists.`);
   }
   yield* pack(files.map((file) => ({ path: file.path, content: () => content(file) })));
   say(`Fetched ${total} bytes.`);
