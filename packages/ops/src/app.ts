@@ -14,6 +14,7 @@ import { DeviceService } from './domains/identity/device.service.ts';
 import { ExternalIssuer } from './domains/identity/external.ts';
 import { IdentityService, type SignIn } from './domains/identity/identity.service.ts';
 import { PersonalTokenService } from './domains/identity/personal-tokens.service.ts';
+import { SigningKeyService } from './domains/identity/signing-keys.service.ts';
 import { openLogs } from './domains/logs/logs.service.ts';
 import { Environments } from './domains/environments/environments.service.ts';
 import { inspectInChild } from './domains/models/inspection.ts';
@@ -24,7 +25,7 @@ import { TagService } from './domains/tags/tags.service.ts';
 import { UserService } from './domains/users/users.service.ts';
 import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
 import { ImageService } from './domains/images/images.service.ts';
-import { pullWith } from './domains/images/pull.ts';
+import { pullWith, sweepWith } from './domains/images/pull.ts';
 import { hostArch, openProcessHost } from './hosts/process/process-host.ts';
 import { createLog, type Logger } from './log.ts';
 import { Outgoing } from './outgoing/outgoing.ts';
@@ -94,7 +95,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const external = settings.oidcIssuer === undefined ? undefined : new ExternalIssuer({
       issuer: settings.oidcIssuer, clientId: settings.oidcClientId, emailClaim: settings.oidcEmailClaim, roleClaim: settings.oidcRoleClaim, adminRole: settings.oidcAdminRole, clock, onKeys: () => access.changed(),
     });
-    const identity = new IdentityService(db, personalTokens, { ...settings, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
+    const signingKeys = new SigningKeyService(db, access, { clock, accessTokenLifetime: settings.accessTokenLifetime, onKeys: () => access.changed() });
+    const identity = new IdentityService(db, personalTokens, { ...settings, keys: signingKeys, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds });
     opened.push(() => environments.close());
@@ -128,12 +130,13 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       onLine: (name, line) => log.debug({ engine: name }, line),
     });
     const deployments = new DeploymentService({
-      db, access, pipelines, models, host, isolation: settings.isolation, prepare: (model) => images.ensure(model, stopping.signal), dataDir: settings.dataDir, clock, accessList, onError,
+      db, access, pipelines, models, host, isolation: settings.isolation, prepare: (model) => images.ensure(model, stopping.signal),
+      sweep: () => { void sweepWith(engine.image).then((removed) => { if (removed.length > 0) log.info({ removed }, 'removed containers that killed engines had left'); }); }, dataDir: settings.dataDir, clock, accessList, onError,
       blob: blobs.path, sidekicks: { days: settings.sidekickLogDays, bytes: settings.sidekickLogBytes },
       shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
-    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, devices: new DeviceService(db, identity, clock), personalTokens, accessList, audit }, audit);
+    const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, devices: new DeviceService(db, identity, clock), personalTokens, signingKeys, accessList, audit }, audit);
 
     const proxy = new InferenceProxy({ deployments, clock, maxBytes: settings.maxInferenceBytes, timeoutMs: settings.inferenceTimeout * 1000 });
     const app = createServer(log);

@@ -103,6 +103,12 @@ export async function sweepContainers(tool: ContainerTool): Promise<string[]> {
     const owner = /^potoroo-((\d+)-\d+)-/.exec(name.trim());
     return owner !== null && incarnation(Number(owner[2])) !== owner[1];
   }).map((name) => name.trim());
-  if (left.length > 0) await ask(tool.command, ['rm', '--force', ...left]);
+  if (left.length > 0) await removeContainers(tool, left);
   return left;
+}
+
+/** At once, without asking what runs in them. */
+export async function removeContainers(tool: ContainerTool, containers: readonly string[]): Promise<void> {
+  await ask(tool.command, ['kill', '--signal', 'KILL', ...containers]);
+  await ask(tool.command, ['rm', '--force', ...containers]);
 }

@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { availableParallelism, constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { PotorooError } from '@potoroo/contract/plain';
-import { ask, containerTool, identity, lastLine, sweepContainers, type ContainerTool } from './container-tool.ts';
+import { containerTool, identity, lastLine, removeContainers, sweepContainers, type ContainerTool } from './container-tool.ts';
 import type { Launched, Limits, Start } from './launch.ts';
 
 export interface ContainerStart extends Start {
@@ -80,7 +80,7 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
       killed = true;
       leash?.destroy();
       server.close();
-      const late = setTimeout(() => { void remove(tool, name); }, lateMs);
+      const late = setTimeout(() => { void removeContainers(tool, [name]); }, lateMs);
       void over.then(() => clearTimeout(late));
     },
     end: (code, signal) => endOf(code, signal),
@@ -90,15 +90,10 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
         return new PotorooError('engine_out_of_memory', `The model's container used ${most}, and the kernel ended it. Raise the memory of its sidekick, or send fewer rows a request.`);
       }
       if (held !== '' || code === null || code < 125 || code > 127) return undefined;
-      return new PotorooError('container_unavailable', `${tool.name} could not start a container of ${start.image}: ${lastLine(said) || `it ended with status ${code}`}.`);
+      return new PotorooError('container_unavailable', `${tool.name} could not start a container of ${start.image}: ${lastLine(said) || `it ended with status ${code}`}.${start.ownUser === true ? '' : ' It is built from deploy/runtime.'}`);
     },
     notes: () => notesOn(start.limits, held),
   };
-}
-
-async function remove(tool: ContainerTool, name: string): Promise<void> {
-  await ask(tool.command, ['kill', '--signal', 'KILL', name]);
-  await ask(tool.command, ['rm', '--force', name]);
 }
 
 function endOf(code: number | null, signal: NodeJS.Signals | null): string {

@@ -16,7 +16,7 @@ import { readConfig, readSidekick } from './config.ts';
 import { DeploymentStore, type DeploymentRow, type DeploymentSpec } from './deployments.store.ts';
 import { placementOf, type Wanted } from './placement.ts';
 import { defaultBounds, type Bounds } from './plan.ts';
-import { bundleOf, Reconciler, type ReconcilerParts } from './reconciler.ts';
+import { bundleOf, inContainers, Reconciler, type ReconcilerParts } from './reconciler.ts';
 import { defaultSidekickBounds, Sidekicks, type SidekickBounds } from './sidekicks.ts';
 import { SidekickStore } from './sidekicks.store.ts';
 import { Spools, type Adopt } from './spools.ts';
@@ -40,6 +40,8 @@ export interface DeploymentParts {
   readonly onError: (error: unknown, context: Record<string, unknown>) => void;
   /** Gets what a model needs beside its file, such as an image, onto this machine before an engine is started for it. */
   readonly prepare?: (model: BundleModel) => Promise<void>;
+  /** Removes what engines that were killed have left of the containers of their models. */
+  readonly sweep?: () => void;
   /** Where models with a process of their own run when their deployment does not say; in child processes when not given. */
   readonly isolation?: Isolation;
   readonly bounds?: Partial<Bounds>;
@@ -76,7 +78,7 @@ export class DeploymentService implements Deployments {
     const collect = (): Promise<void> => bundles.collect(async () =>
       (await this.#store.all()).flatMap((row) => (row.wanted === 'stopped' ? [] : [row.spec, ...(row.proven === null ? [] : [row.proven])]).map((spec) => bundleOf(spec, row.id))));
     this.#loopParts = {
-      store: this.#store, host, bundles, prepare: parts.prepare, spools: this.#spools, clock, accessList, shipTo,
+      store: this.#store, host, bundles, prepare: parts.prepare, sweep: parts.sweep, spools: this.#spools, clock, accessList, shipTo,
       bounds: { ...defaultBounds, ...parts.bounds },
       onChange: (id) => this.#changes.tell(id),
       onSettled: () => { collect().catch((error: unknown) => onError(error, { doing: 'collecting bundles' })); },
@@ -92,7 +94,9 @@ export class DeploymentService implements Deployments {
   async start(): Promise<void> {
     await this.#spools.collectAll();
     await this.#sidekicks.start();
-    for (const row of await this.#store.all()) this.#loop(row.id).kick();
+    const rows = await this.#store.all();
+    if (rows.some((row) => inContainers(row.spec))) this.#parts.sweep?.();
+    for (const row of rows) this.#loop(row.id).kick();
     this.#resync = setInterval(() => this.#kickAll(), resyncMs).unref();
   }
 

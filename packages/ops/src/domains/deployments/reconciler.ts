@@ -22,6 +22,8 @@ export interface ReconcilerParts {
   readonly shipTo: (deploymentId: number) => Promise<{ url: string; token: string } | null>;
   /** Something may look different now. */
   readonly onChange: (deploymentId: number) => void;
+  /** Removes what engines that were killed have left of the containers of their models. */
+  readonly sweep?: (() => void) | undefined;
   /** Gets what a model needs beside its file onto this machine. */
   readonly prepare?: ((model: BundleModel) => Promise<void>) | undefined;
   /** An update was finished: what was used before may be collected. */
@@ -130,6 +132,7 @@ export class Reconciler {
     switch (action.do) {
       case 'forget':
         host.forget(action.engine.name);
+        if (action.engine.exit?.asked === false && row !== undefined && inContainers(row.spec)) this.#parts.sweep?.();
         this.#access.delete(action.engine.name);
         return spools.collect({ deploymentId: this.#id, partition: action.engine.name });
       case 'promote':
@@ -215,6 +218,9 @@ export class Reconciler {
     }
   }
 }
+
+/** Whether a model of it runs in a container. */
+export const inContainers = ({ bundle }: Pick<DeploymentSpec, 'bundle'>): boolean => bundle.models.some((model) => model.python?.isolation === 'container');
 
 export function bundleOf(spec: DeploymentSpec, deploymentId: number): Bundle {
   return { ...spec.bundle, pipeline: { ...spec.bundle.pipeline, deploymentId } };

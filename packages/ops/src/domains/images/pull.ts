@@ -17,12 +17,25 @@ export interface PullOptions {
 export type PullImage = (image: string, options: PullOptions, signal: AbortSignal) => Promise<Pulled>;
 
 const timeoutMs = 1_800_000;
+const sweepMs = 60_000;
+
+const environment = (): Record<string, string> =>
+  plainEnvironment(Object.fromEntries([...containerEnv, 'HOME', 'TMPDIR', 'POTOROO_REGISTRY_AUTH'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name] as string]]))));
+
+/** Has it remove the containers that engines which were killed have left. Gives their names; never rejects. */
+export async function sweepWith(program: string): Promise<string[]> {
+  const end = await runChild(process.execPath, [program, '--sweep'], { env: environment(), silenceMs: sweepMs, timeoutMs: sweepMs });
+  try {
+    return (JSON.parse(end.stdout) as { removed?: string[] }).removed ?? [];
+  } catch {
+    return [];
+  }
+}
 
 /** Has the engine's program get images: the container tool is found and called there alone. */
 export function pullWith(program: string): PullImage {
   return async (image, { arch, insecure, credentials, missing = false }, signal) => {
-    const passed = [...containerEnv, 'HOME', 'TMPDIR', 'POTOROO_REGISTRY_AUTH'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name] as string] as const]));
-    const env = plainEnvironment({ ...Object.fromEntries(passed), ...(credentials && { POTOROO_IMAGE_CREDENTIALS: JSON.stringify(credentials) }) });
+    const env = { ...environment(), ...(credentials && { POTOROO_IMAGE_CREDENTIALS: JSON.stringify(credentials) }) };
     const end = await runChild(process.execPath, [program, '--pull', image, '--arch', arch, ...(insecure ? ['--insecure'] : []), ...(missing ? ['--missing'] : [])], { env, signal, silenceMs: timeoutMs, timeoutMs });
     if (end.ended === 'aborted') throw new PotorooError('draining', 'The server stops.');
     let answer: { ok?: boolean; code?: string; message?: string } & Partial<Pulled> = {};
