@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { createReadStream, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +7,7 @@ import type { ModelConfig } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadPython } from '../../packages/engine/src/runtimes/python.ts';
 import type { ModelVersion } from '../../packages/ops/src/domains/domains.ts';
-import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
+import { Environments, type Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
 import { inspectInChild } from '../../packages/ops/src/domains/models/inspection.ts';
 import { loadWithPython, type Loaded } from '../../packages/ops/src/domains/models/python-loads.ts';
 import { openBlobFolder } from '../../packages/ops/src/storage/blobs.ts';
@@ -82,5 +83,34 @@ describe('Python', () => {
       expect(utf8At((answer.columns[0] as Column & { values: Utf8 }).values, 0)).toBe(pythonVersion);
       await runtime.unload();
     }
+  });
+});
+
+describe('a package that comes without a wheel', () => {
+  const cache = join(folder, 'cache');
+  const kept = process.env['PIP_FIND_LINKS'];
+  beforeAll(() => {
+    const source = join(cache, 'potoroo_probe-1.0');
+    mkdirSync(join(source, 'potoroo_probe'), { recursive: true });
+    writeFileSync(join(source, 'setup.py'), "from setuptools import setup\nsetup(name='potoroo-probe', version='1.0', packages=['potoroo_probe'])\n");
+    writeFileSync(join(source, 'PKG-INFO'), 'Metadata-Version: 2.1\nName: potoroo-probe\nVersion: 1.0\n');
+    writeFileSync(join(source, 'potoroo_probe', '__init__.py'), '');
+    expect(spawnSync('tar', ['-czf', 'potoroo_probe-1.0.tar.gz', 'potoroo_probe-1.0'], { cwd: cache }).status).toBe(0);
+    process.env['PIP_FIND_LINKS'] = [cache, ...(kept === undefined ? [] : [kept])].join(' ');
+  });
+  afterAll(() => {
+    if (kept === undefined) delete process.env['PIP_FIND_LINKS'];
+    else process.env['PIP_FIND_LINKS'] = kept;
+  });
+  const made = async (sourceBuilds: boolean): Promise<Environment> => {
+    const own = new Environments({ root: join(folder, `environments-${sourceBuilds}`), cache, uv: false, sourceBuilds });
+    return own.ensure(await own.plan({ framework: 'python', requirements: ['potoroo-probe==1.0'], pythonVersion: '3.11' }));
+  };
+
+  it('is refused with the requirement and the reason', async () => {
+    await expect(made(false)).rejects.toMatchObject({ code: 'environment_failed', message: expect.stringMatching(/potoroo-probe==1\.0.*wheel/) as string });
+  });
+  it('is built where the server allows it', async () => {
+    expect((await made(true)).packages).toContain('potoroo-probe==1.0');
   });
 });

@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+import { choose, findInterpreters, pythonVersions, type Interpreter } from './interpreters.ts';
+
+const here: Interpreter[] = [{ version: '3.11', path: '/a/python3.11' }, { version: '3.9', path: '/a/python3.9' }];
+
+describe('the Python of a model', () => {
+  it('is the one that was asked for, else the first there is', () => {
+    expect(choose(here, '3.9').path).toBe('/a/python3.9');
+    expect(choose(here, undefined).version).toBe('3.11');
+    // What the Python client always sends is no wish.
+    expect(choose(here, '3.8').version).toBe('3.11');
+  });
+  it('that is not here is an error that says what is', () => {
+    expect(() => choose(here, '3.12')).toThrow(expect.objectContaining({ code: 'environment_failed', message: expect.stringMatching(/Python 3\.12 was asked for and this machine has 3\.11, 3\.9/) as string }) as Error);
+    expect(() => choose([], '3.12')).toThrow(expect.objectContaining({ code: 'environment_failed', message: expect.stringContaining('No Python was found') as string }) as Error);
+  });
+  it('is found in PATH, one a version, of those that the runtime is made for', async () => {
+    const found = await findInterpreters();
+    expect(found.length).toBeGreaterThan(0);
+    expect(new Set(found.map((i) => i.version)).size).toBe(found.length);
+    for (const { version } of found) expect(pythonVersions).toContain(version);
+    expect(await findInterpreters('/no/such/python')).toEqual(found);
+  });
+});
