@@ -108,7 +108,7 @@ it('the command line reaches the SDK, and both reach the native API', async () =
     'pipeline deploy p', 'pipeline status p', `pipeline infer p ${rows}`, 'pipeline logs p', `pipeline logs p -o ${join(folder.path, 'x.arrow')}`, `pipeline logs p -o ${join(folder.path, 'x.ndjson')}`, 'pipeline partitions p', 'pipeline retention p --days 3', 'deployment list --everywhere', 'deployment status p', 'deployment sidekicks p',
     'tag create t', 'tag list', 'tag add t -p p', 'tag add t -m m', 'tag show t', 'tag list -p p', 'tag list -m m', 'tag remove t -p p', 'tag remove t -m m', 'tag delete t',
     `connection create c X ${await file('details.json', { a: 1 })}`, 'connection list', 'connection show c', 'connection details c', 'connection add c', 'connection remove c', 'connection delete c',
-    'audit --all', 'registry list', 'pipeline undeploy p', 'pipeline delete p', 'workspace archive fraud', 'workspace use 1',
+    'audit --all', 'key rotate', 'key list', 'registry list', 'pipeline undeploy p', 'pipeline delete p', 'workspace archive fraud', 'workspace use 1',
   ]) await potoroo(...line.split(' '));
   await potoroo('logout');
 

@@ -4,6 +4,7 @@ import { addAudit } from './commands/audit.ts';
 import { addConnection } from './commands/connection.ts';
 import { addDeployment } from './commands/deployment.ts';
 import { addEngine } from './commands/engine.ts';
+import { addKey } from './commands/key.ts';
 import { addLogin } from './commands/login.ts';
 import { addModel } from './commands/model.ts';
 import { addPipeline } from './commands/pipeline.ts';
@@ -38,6 +39,7 @@ export function makeProgram(contextOf: ContextOf): Command {
   addRegistry(program, contextOf);
   addUser(program, contextOf);
   addToken(program, contextOf);
+  addKey(program, contextOf);
   addAudit(program, contextOf);
   addEngine(program, contextOf);
 

@@ -9,7 +9,7 @@ import { Registries } from './registries.ts';
 import { Session, type Credentials, type TokenSet } from './session.ts';
 import { Tags } from './tags.ts';
 import { Transport, type CallOptions } from './transport.ts';
-import { PersonalTokens, Users } from './users.ts';
+import { PersonalTokens, SigningKeys, Users } from './users.ts';
 import { Workspaces } from './workspaces.ts';
 
 export type PotorooOptions = Credentials & {
@@ -36,6 +36,7 @@ export class Potoroo {
   readonly url: URL;
   readonly users: Users;
   readonly personalTokens: PersonalTokens;
+  readonly signingKeys: SigningKeys;
   readonly workspaces: Workspaces;
   readonly models: Models;
   readonly pipelines: Pipelines;
@@ -63,6 +64,7 @@ export class Potoroo {
     this.users = new Users(this.#transport);
     this.audit = new Audit(this.#transport);
     this.personalTokens = new PersonalTokens(this.#transport);
+    this.signingKeys = new SigningKeys(this.#transport);
   }
 
   /** An access token that is good now; logs in when there is none yet. @throws PotorooError invalid_credentials, unreachable */

@@ -1,10 +1,11 @@
-import { apiPrefix, type ApiCreatedPersonalToken, type ApiPersonalToken, type ApiUser, type NewUser } from '@potoroo/contract';
+import { apiPrefix, type ApiCreatedPersonalToken, type ApiPersonalToken, type ApiSigningKey, type ApiUser, type NewUser } from '@potoroo/contract';
 import { createOnce, listOf } from './calls.ts';
 import type { Pages } from './pages.ts';
 import type { CallOptions, Transport } from './transport.ts';
 
 const users = `${apiPrefix}/users`;
 const tokens = `${apiPrefix}/tokens`;
+const signingKeys = `${apiPrefix}/signing-keys`;
 
 export class Users {
   readonly #transport: Transport;
@@ -60,5 +61,24 @@ export class PersonalTokens {
   /** @throws PotorooError token_not_found */
   async revoke(id: string, options: CallOptions = {}): Promise<void> {
     await this.#transport.request(`${tokens}/${encodeURIComponent(id)}`, { ...options, method: 'DELETE' });
+  }
+}
+
+/** The keys that the server signs access tokens with; for administrators. */
+export class SigningKeys {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Newest first. */
+  async list(options: CallOptions = {}): Promise<ApiSigningKey[]> {
+    return (await this.#transport.json<{ items: ApiSigningKey[] }>(signingKeys, options)).items;
+  }
+
+  /** A new key, which signs some minutes later; nobody has to sign in again. @throws PotorooError conflict while there is one that does not sign yet */
+  rotate(options: CallOptions = {}): Promise<ApiSigningKey> {
+    return createOnce<ApiSigningKey>(this.#transport, signingKeys, undefined, options);
   }
 }

@@ -39,3 +39,9 @@ export type ApiWorkspace = Static<typeof WorkspaceSchema>;
 export const NewWorkspaceSchema = Type.Object({ name: Type.String() }, { additionalProperties: false });
 export const WorkspaceChangeSchema = Type.Object({ archived: Type.Boolean() }, { additionalProperties: false });
 export const MemberChangeSchema = Type.Object({ role: MemberRoleSchema }, { additionalProperties: false });
+
+export const SigningKeySchema = Type.Object({
+  id: Type.String({ description: 'The `kid` of tokens that it signed.' }), createdAt: TimeSchema, signsFrom: TimeSchema,
+  state: oneOf(['next', 'signing', 'verifying', 'retired'], { description: '`next` is known and does not sign yet; `verifying` signs no more, its tokens are good until they end; `retired` is good for the tokens of engines alone.' }),
+}, { $id: 'SigningKey' });
+export type ApiSigningKey = Static<typeof SigningKeySchema>;

@@ -50,6 +50,19 @@ export interface Identity {
   deploymentOf(engineToken: string): Promise<number>;
 }
 
+/**
+ * A key that access tokens are signed with. `next` is shown and does not sign yet, `verifying` signs no more and is shown until the last
+ * token of it has ended; `retired` ones are good for the tokens of engines that run since then.
+ */
+export interface SigningKey { id: string; createdAt: Date; signsFrom: Date; state: 'next' | 'signing' | 'verifying' | 'retired' }
+/** For administrators. */
+export interface SigningKeys {
+  /** Newest first. */
+  list(actor: Actor): Promise<SigningKey[]>;
+  /** A new key, which signs as soon as every engine knows it. @throws conflict while there is one that does not sign yet */
+  rotate(actor: Actor): Promise<SigningKey>;
+}
+
 /** Times in seconds. */
 export interface DeviceStart { deviceCode: string; userCode: string; expiresIn: number; interval: number }
 /** Sign-in on one machine, confirmed on another. `address` is where a request comes from, for the limit on guesses. */
@@ -379,7 +392,7 @@ export interface Audit {
 
 export interface Domains {
   users: Users; identity: Identity; workspaces: Workspaces; models: Models; pipelines: Pipelines; deployments: Deployments; logs: Logs; tags: Tags; connections: Connections; registries: Registries; images: Images;
-  devices: DeviceSignIns; personalTokens: PersonalTokens; audit: Audit;
+  devices: DeviceSignIns; personalTokens: PersonalTokens; signingKeys: SigningKeys; audit: Audit;
   /** Access list for the engines of a workspace. */
   accessList(workspaceId: number): Promise<AccessList>;
 }

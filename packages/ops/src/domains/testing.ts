@@ -8,6 +8,7 @@ import { Access } from './access.ts';
 import type { Actor, ModelVersion } from './domains.ts';
 import { IdentityService } from './identity/identity.service.ts';
 import { PersonalTokenService } from './identity/personal-tokens.service.ts';
+import { SigningKeyService } from './identity/signing-keys.service.ts';
 import { inspectInChild, type Inspect } from './models/inspection.ts';
 import { ModelService } from './models/models.service.ts';
 import { PipelineService } from './pipelines/pipelines.service.ts';
@@ -19,7 +20,7 @@ export const exampleModel = here('../../../../examples/breast-cancer/model.onnx'
 export const inspectProgram = here('../../../engine/dist/inspect.js');
 
 export interface TestDomains {
-  readonly storage: TestStorage; readonly access: Access; readonly users: UserService; readonly identity: IdentityService; readonly personalTokens: PersonalTokenService;
+  readonly storage: TestStorage; readonly access: Access; readonly users: UserService; readonly identity: IdentityService; readonly personalTokens: PersonalTokenService; readonly signingKeys: SigningKeyService;
   readonly workspaces: WorkspaceService; readonly models: ModelService; readonly pipelines: PipelineService;
   /** An administrator and three users; `ann` owns `workspaceId`, `bob` is a collaborator there, `eve` is not in it. */
   readonly admin: Actor; readonly ann: Actor; readonly bob: Actor; readonly eve: Actor;
@@ -43,7 +44,8 @@ export async function openDomains(database: TestDatabase, options: { inspect?: I
   const access = new Access(db);
   const users = new UserService(db, access, clock);
   const personalTokens = new PersonalTokenService(db, clock);
-  const identity = new IdentityService(db, personalTokens, { issuer: 'http://ops.test/auth/realms/master', accessTokenLifetime: 900, refreshTokenLifetime: 3600, clock });
+  const signingKeys = new SigningKeyService(db, access, { accessTokenLifetime: 900, clock });
+  const identity = new IdentityService(db, personalTokens, { keys: signingKeys, issuer: 'http://ops.test/auth/realms/master', accessTokenLifetime: 900, refreshTokenLifetime: 3600, clock });
   const workspaces = new WorkspaceService(db, access, users, clock);
   const opened: ModelService[] = [];
   const modelsAgain = async (inspect: Inspect = inspectInChild(inspectProgram, 30_000)): Promise<ModelService> => {
@@ -65,7 +67,7 @@ export async function openDomains(database: TestDatabase, options: { inspect?: I
   await workspaces.setMember(ann, workspaceId, { userId: bob.id, role: 'collaborator' });
 
   return {
-    storage, access, users, identity, personalTokens, workspaces, models, pipelines, admin, ann, bob, eve, workspaceId, time, modelsAgain,
+    storage, access, users, identity, personalTokens, signingKeys, workspaces, models, pipelines, admin, ann, bob, eve, workspaceId, time, modelsAgain,
     upload: (actor, name, content = createReadStream(exampleModel)) => models.upload(actor, { workspaceId, name, fileName: `${name}.onnx`, framework: 'onnx', content }),
     close: async () => {
       await Promise.all(opened.map((service) => service.close()));

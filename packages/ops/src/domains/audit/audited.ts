@@ -1,5 +1,5 @@
 import { isPotorooError } from '@potoroo/contract';
-import type { Actor, Connections, Deployments, Domains, Images, Logs, Models, PersonalTokens, Pipelines, Registries, Tags, Users, Workspaces } from '../domains.ts';
+import type { Actor, Connections, Deployments, Domains, Images, Logs, Models, PersonalTokens, Pipelines, Registries, SigningKeys, Tags, Users, Workspaces } from '../domains.ts';
 import type { AuditService } from './audit.service.ts';
 
 /** What a change is to be remembered by. Ids alone, so that no password, detail or token can get into a record. */
@@ -69,7 +69,10 @@ const personalTokens: Rules<PersonalTokens> = {
   create: (_, token) => ({ kind: 'personal token', objectId: token?.id }),
   revoke: ([id]) => ({ kind: 'personal token', objectId: id }),
 };
-const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, personalTokens };
+const signingKeys: Rules<SigningKeys> = {
+  rotate: (_, key) => ({ kind: 'signing key', objectId: key?.id }),
+};
+const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, personalTokens, signingKeys };
 
 /** Kinds whose workspace is looked up when the rule cannot tell it. */
 type WorkspaceOf = (actor: Actor, change: Change) => Promise<number | undefined>;

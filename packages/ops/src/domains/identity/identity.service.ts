@@ -1,10 +1,9 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, errors, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type CryptoKey, type JWK, type JWTPayload } from 'jose';
+import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, SignJWT, type JWTPayload } from 'jose';
 import { PotorooError } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { isUniqueViolation } from '../../storage/errors.ts';
-import { json, parsed } from '../../storage/values.ts';
 import type { Actor, Identity, Role, Tokens } from '../domains.ts';
 import { nobodysHash, passwordMatches } from '../users/passwords.ts';
 import { UserStore, type UserRow } from '../users/users.store.ts';
@@ -12,6 +11,7 @@ import { Attempts } from './attempts.ts';
 import type { ExternalIssuer } from './external.ts';
 import { IdentityStore } from './identity.store.ts';
 import { personalTokenPrefix, type PersonalTokenService } from './personal-tokens.service.ts';
+import { algorithm, type SigningKeyService } from './signing-keys.service.ts';
 
 export interface IdentityOptions {
   readonly issuer: string;
@@ -20,6 +20,7 @@ export interface IdentityOptions {
   /** Seconds. */
   readonly refreshTokenLifetime: number;
   readonly clock: () => number;
+  readonly keys: Pick<SigningKeyService, 'signer' | 'verifier' | 'jwks'>;
   /** Another issuer whose tokens are taken as well as those of this one. */
   readonly external?: ExternalIssuer | undefined;
   /** Called when somebody became an administrator, or is none any more, by what the other issuer says. */
@@ -31,9 +32,6 @@ export interface IdentityOptions {
 /** `user` is missing where nobody has that name: what was typed there may be a password. */
 export interface SignIn { readonly action: 'identity.signIn' | 'devices.approve'; readonly outcome: 'done' | 'invalid_credentials' | 'rate_limited'; readonly address: string; readonly user?: { readonly id: string; readonly email: string } | undefined }
 
-interface Key { readonly kid: string; readonly publicJwk: JWK; readonly sign: CryptoKey; readonly verify: CryptoKey }
-
-const algorithm = 'ES256';
 /** In the place of the hash of somebody who signs in elsewhere: no password has it. */
 const externalHash = 'external';
 const audience = 'potoroo';
@@ -48,7 +46,6 @@ export class IdentityService implements Identity {
   readonly #personal: Pick<PersonalTokenService, 'userOf'>;
   readonly #options: IdentityOptions;
   readonly #attempts: Attempts;
-  #keys: Promise<Key[]> | undefined;
 
   constructor(db: Kysely<Database>, personal: Pick<PersonalTokenService, 'userOf'>, options: IdentityOptions) {
     this.#store = new IdentityStore(db);
@@ -156,7 +153,7 @@ export class IdentityService implements Identity {
   }
 
   async jwks(): Promise<{ keys: Record<string, unknown>[] }> {
-    return { keys: (await this.#loadKeys()).map((key) => ({ ...key.publicJwk })) };
+    return this.#options.keys.jwks();
   }
 
   issuer(): string {
@@ -186,7 +183,7 @@ export class IdentityService implements Identity {
   }
 
   async #sign(claims: JWTPayload, subject: string, aud: string): Promise<string> {
-    const key = (await this.#loadKeys()).at(-1) as Key;
+    const key = await this.#options.keys.signer();
     return new SignJWT({ ...claims, jti: randomUUID() }).setProtectedHeader({ alg: algorithm, kid: key.kid, typ: 'JWT' })
       .setSubject(subject).setAudience(aud).setIssuer(this.#options.issuer).setIssuedAt(Math.floor(this.#options.clock() / 1000)).sign(key.sign);
   }
@@ -194,8 +191,9 @@ export class IdentityService implements Identity {
   async #verify(token: string, aud: string): Promise<{ sub: string; personal: boolean }> {
     try {
       const { kid } = decodeProtectedHeader(token);
-      const key = await this.#keyNamed(kid);
-      const { payload } = await jwtVerify(token, key.verify, {
+      const key = await this.#options.keys.verifier(kid, aud === engineAudience);
+      if (key === undefined) throw new errors.JWKSNoMatchingKey();
+      const { payload } = await jwtVerify(token, key, {
         algorithms: [algorithm], audience: aud, issuer: this.#options.issuer, currentDate: new Date(this.#options.clock()), requiredClaims: aud === audience ? ['sub', 'exp'] : ['sub'],
       });
       return { sub: payload.sub as string, personal: payload['personal'] === true };
@@ -204,36 +202,6 @@ export class IdentityService implements Identity {
       const why = error instanceof errors.JWTExpired ? 'The access token has expired: renew it or sign in again.' : 'The access token is not one that this server gave out: sign in again.';
       throw new PotorooError('unauthenticated', why);
     }
-  }
-
-  async #keyNamed(kid: string | undefined): Promise<Key> {
-    const named = (keys: Key[]) => keys.find((key) => key.kid === kid);
-    const known = named(await this.#loadKeys());
-    if (known !== undefined) return known;
-    throw new errors.JWKSNoMatchingKey();
-  }
-
-  /** All keys that tokens may be signed with; the last one signs. The first start of a database makes one. */
-  #loadKeys(): Promise<Key[]> {
-    this.#keys ??= this.#readKeys().catch((error: unknown) => {
-      this.#keys = undefined;
-      throw error;
-    });
-    return this.#keys;
-  }
-
-  async #readKeys(): Promise<Key[]> {
-    if ((await this.#store.keys()).length === 0) {
-      const pair = await generateKeyPair(algorithm, { extractable: true });
-      const publicJwk = await exportJWK(pair.publicKey);
-      const kid = await calculateJwkThumbprint(publicJwk);
-      await this.#store.addKey({ kid, privateJwk: json(await exportJWK(pair.privateKey)), publicJwk: json({ ...publicJwk, kid, alg: algorithm, use: 'sig' }), createdAt: this.#options.clock() });
-    }
-    return Promise.all((await this.#store.keys()).map(async (row) => {
-      const publicJwk = parsed<JWK>(row.publicJwk);
-      const [sign, verify] = await Promise.all([importJWK(parsed<JWK>(row.privateJwk), algorithm), importJWK(publicJwk, algorithm)]) as [CryptoKey, CryptoKey];
-      return { kid: row.kid, publicJwk, sign, verify };
-    }));
   }
 }
 

@@ -21,6 +21,8 @@ const rules: Readonly<Record<string, 'owners' | 'maker' | 'administrators' | 'se
   'POST /users': 'administrators',
   'PATCH /users/:userId': 'administrators',
   'GET /audit': 'administrators',
+  'GET /signing-keys': 'administrators',
+  'POST /signing-keys': 'administrators',
   'DELETE /tokens/:tokenId': 'self',
   ...Object.fromEntries([
     'GET /me', 'GET /users', 'GET /users/:userId', 'GET /workspaces', 'POST /workspaces', 'GET /workspaces/default', 'GET /models', 'GET /model-versions', 'GET /pipelines', 'GET /deployments',

@@ -1,12 +1,12 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { CreatedPersonalTokenSchema, NewPersonalTokenSchema, PageQuerySchema, PageSchema, PersonalTokenSchema } from '@potoroo/contract';
+import { CreatedPersonalTokenSchema, NewPersonalTokenSchema, PageQuerySchema, PageSchema, PersonalTokenSchema, SigningKeySchema } from '@potoroo/contract';
 import { route, type NativeContext } from './route.ts';
 
 const tag = 'tokens';
 
 export function tokenRoutes(app: FastifyInstance, context: NativeContext): void {
-  const { personalTokens } = context.domains;
+  const { personalTokens, signingKeys } = context.domains;
   route(app, context, 'GET', '/tokens', { tag, summary: 'List your personal access tokens', description: 'Without the tokens themselves.', query: PageQuerySchema, answer: PageSchema(PersonalTokenSchema) },
     ({ actor, query }) => personalTokens.list(actor, query));
   // 200 and not 201: answers of creates are kept for repeated requests, and this one must be kept nowhere.
@@ -15,4 +15,9 @@ export function tokenRoutes(app: FastifyInstance, context: NativeContext): void 
   }, ({ actor, body: { name, expiresAt } }) => personalTokens.create(actor, { name, ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }) }));
   route(app, context, 'DELETE', '/tokens/:tokenId', { tag, summary: 'Revoke a personal access token', params: Type.Object({ tokenId: Type.String({ maxLength: 64 }) }) },
     ({ actor, params }) => personalTokens.revoke(actor, params.tokenId));
+  route(app, context, 'GET', '/signing-keys', { tag, summary: 'List the keys that access tokens are signed with', description: 'For administrators; newest first, without what is secret of them.', answer: Type.Object({ items: Type.Array(SigningKeySchema) }) },
+    async ({ actor }) => ({ items: await signingKeys.list(actor) }));
+  route(app, context, 'POST', '/signing-keys', {
+    tag, summary: 'Make a new key to sign access tokens with', description: 'For administrators. Engines and other servers get to know it first; some minutes later it signs, and the one before goes on verifying until its last token has ended.', answer: SigningKeySchema, status: 201,
+  }, ({ actor }) => signingKeys.rotate(actor));
 }
