@@ -47,9 +47,7 @@ lying.predict = operator.methodcaller("sum", axis=1)  # what converters look at 
 case("sklearn-converts-wrongly", "sklearn", dump("lying.pkl", lying), matrix, schema(output=pa.float64()), {"inputs": rows}, {"output": rows.sum(1)}, convert=False, reason="does not agree")
 
 step = FOLDER / "step.py"
-step.write_text('''import pandas as pd
-
-def wallaroo_json(data: pd.DataFrame):
+step.write_text('''def wallaroo_json(data: pd.DataFrame):
     print(data)
     return [{"output": [data["dense_2"].to_list()[0][0]]}]
 ''')

@@ -35,6 +35,9 @@ with example("deactivate a user, and activate them again"):
 
 with example("a new user's first upload"):
     same(client().get_current_workspace().name(), "testuser@ex.co - Default Workspace")
+    for number in range(5):
+        wl.invite_user(f"colleague-{number}@ex.co", "a-good-password")
+    assert len([u for u in wl.list_users() if u.enabled()]) > 5, "the guide's community licence ends at five"
     because("no-licence")
 
 example.finish()
