@@ -44,6 +44,7 @@ import { publicUrlOf, type Settings } from './settings.ts';
 import { openBlobFolder } from './storage/blobs.ts';
 import { createDatabase } from './storage/database.ts';
 import { takeDataFolder } from './storage/data-folder.ts';
+import { sealAnew } from './storage/seal-anew.ts';
 import { openSecrets } from './storage/secrets.ts';
 
 export interface OpsOptions {
@@ -111,7 +112,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     opened.push(() => models.close());
     const pipelines = new PipelineService(db, access, models, clock);
     const tags = new TagService(db, access, models, pipelines, clock);
-    const secrets = openSecrets(settings.dataDir, settings.secretKey);
+    const secrets = openSecrets(settings.dataDir, settings.secretKey, settings.secretKeyPrevious);
+    if (settings.secretKeyPrevious !== undefined) log.info(await sealAnew(db, secrets), 'encrypted what was encrypted with the key of before; POTOROO_SECRET_KEY_PREVIOUS is not needed any more when none is lost');
     const connections = new ConnectionService(db, access, secrets, clock);
     const registries: RegistryService = new RegistryService({ db, access, secrets, outgoing, clock, workspaces, models, bounds: { maxBytes: settings.maxUploadBytes } });
     const images: ImageService = new ImageService({ db, secrets, outgoing, clock, models, pull: pullWith(engine.image), arch: hostArch, insecure: settings.insecureRegistries ?? '' });

@@ -17,6 +17,7 @@ export const SettingsSchema = Type.Object({
   adminEmail: setting('POTOROO_ADMIN_EMAIL', Type.String({ default: 'admin@potoroo.local', pattern: '^[^\\s@]+@[^\\s@]+$', description: 'E-mail of the administrator that the first start creates.' })),
   adminPassword: setting('POTOROO_ADMIN_PASSWORD', Type.Optional(Type.String({ minLength: 8, maxLength: 256, description: 'Password of that administrator; when not set, one is generated and written to `admin.json` in the data folder, readable only by its owner.' }))),
   secretKey: setting('POTOROO_SECRET_KEY', Type.Optional(Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$', description: 'Key that connection details are encrypted with: 32 random bytes in base64, as `openssl rand -base64 32` prints. When not set, one is made and kept as `secret.key` in the data folder; several servers on one database need the same.' }))),
+  secretKeyPrevious: setting('POTOROO_SECRET_KEY_PREVIOUS', Type.Optional(Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$', description: 'The key of before, for one start after it was changed: what was encrypted with it is encrypted with the new one.' }))),
   logLevel: setting('LOG_LEVEL', Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'silent'].map((level) => Type.Literal(level)), { default: 'info', description: 'How much ops writes to its own log: `trace`, `debug`, `info`, `warn`, `error` or `silent`.' })),
   maxUploadBytes: setting('POTOROO_MAX_UPLOAD_BYTES', Type.Integer({ default: 68_719_476_736, minimum: 1, description: 'Largest model file taken, in bytes.' })),
   maxInferenceBytes: setting('POTOROO_MAX_INFERENCE_BYTES', Type.Integer({ default: 268_435_456, minimum: 1, description: 'Largest inference request passed on to an engine, in bytes.' })),
@@ -80,13 +81,13 @@ export function settingsPage(): string {
 }
 
 /** Values that must not show up in a message. */
-const secret = (env: string): boolean => ['POTOROO_ADMIN_PASSWORD', 'POTOROO_SECRET_KEY', 'POTOROO_METRICS_TOKEN', 'DATABASE_URL'].includes(env);
+const secret = (env: string): boolean => ['POTOROO_ADMIN_PASSWORD', 'POTOROO_SECRET_KEY', 'POTOROO_SECRET_KEY_PREVIOUS', 'POTOROO_METRICS_TOKEN', 'DATABASE_URL'].includes(env);
 
 function ruleOf(schema: TSchema & { env: string }): string {
   if (schema['minimum'] !== undefined) return `use a whole number from ${schema['minimum']}${schema['maximum'] === undefined ? '' : ` to ${schema['maximum']}`}.`;
   if (schema['type'] === 'boolean') return 'use true or false.';
   if (schema['anyOf'] !== undefined) return `use one of ${(schema['anyOf'] as { const: string }[]).map((o) => o.const).join(', ')}.`;
   if (schema['minLength'] !== undefined && schema['maxLength'] !== undefined) return `use ${schema['minLength']} to ${schema['maxLength']} characters.`;
-  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', POTOROO_SECRET_KEY: 'use 32 random bytes in base64, such as `openssl rand -base64 32` prints.', POTOROO_METRICS_TOKEN: 'use 16 or more letters, digits and ._~+/-.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.', POTOROO_OIDC_ISSUER: 'use an address such as https://login.example.com/realms/ml.' };
+  const shapes: Record<string, string> = { POTOROO_ADMIN_EMAIL: 'use an e-mail address.', POTOROO_SECRET_KEY: 'use 32 random bytes in base64, such as `openssl rand -base64 32` prints.', POTOROO_SECRET_KEY_PREVIOUS: 'use the key of before, 32 bytes in base64.', POTOROO_METRICS_TOKEN: 'use 16 or more letters, digits and ._~+/-.', DATABASE_URL: 'use postgres://user:password@host/database.', POTOROO_PUBLIC_URL: 'use an address such as https://potoroo.example.com.', POTOROO_OIDC_ISSUER: 'use an address such as https://login.example.com/realms/ml.' };
   return shapes[schema.env] ?? 'use a text that is not empty.';
 }
