@@ -53,6 +53,7 @@ with example("logs without parameters, limited, as Arrow"):
 
 with example("datasets of a log"):
     prints(mainpipeline.logs(dataset=["*"]), logged)
+    prints(mainpipeline.logs(dataset_separator="."), logged)
     prints(mainpipeline.logs(dataset=["time", "out.variable"]), "time: time, out.variable: [float]")
     prints(mainpipeline.logs(dataset_exclude=["in", "anomaly"]), "time: time, out.variable: [float]")
     prints(mainpipeline.logs(dataset=["out"]), "out.variable: [float]", time_in_logs="time")

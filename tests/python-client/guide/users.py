@@ -2,7 +2,10 @@
 
 import tempfile
 
+from wallaroo.framework import Framework
+
 from guide import because, cannot, client, example, os, prints, raises, re, same
+import stock
 
 wl = client()
 wl.invite_user("testuser@ex.co", "a-good-password")
@@ -35,6 +38,7 @@ with example("deactivate a user, and activate them again"):
 
 with example("a new user's first upload"):
     same(client().get_current_workspace().name(), "testuser@ex.co - Default Workspace")
+    same(client().upload_model("first-model", stock.ccfraud(), framework=Framework.ONNX).status(), "ready")
     for number in range(5):
         wl.invite_user(f"colleague-{number}@ex.co", "a-good-password")
     assert len([u for u in wl.list_users() if u.enabled()]) > 5, "the guide's community licence ends at five"
