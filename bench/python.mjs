@@ -119,7 +119,7 @@ async function right(base, { url, headers, file, expected }) {
   if (answer.status !== 200) throw new Error(`${answer.status} ${(await answer.text()).slice(0, 300)}`);
   const given = await answer.json();
   const columns = Object.entries(JSON.parse(readFileSync(expected, 'utf8')));
-  const of = ([name, want], i) => {
+  const of = ([name], i) => {
     if (given.outputs) return given.outputs[i].data.flat();
     if (!Array.isArray(given)) return given[name] ?? Object.values(given)[i];
     return given.map((row) => row.out?.[name] ?? row[`out.${name}`] ?? row[name] ?? row);

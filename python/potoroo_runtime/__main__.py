@@ -19,6 +19,9 @@ from . import process, sandbox
 from .errors import ModelError, as_model_error
 
 LOAD_FAILED = 4
+MEMORY_KEPT = 5
+#: Largest file that a model may write.
+MAX_FILE = 8 << 30
 
 
 def _arguments() -> argparse.Namespace:
@@ -27,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--framework", required=True)
     parser.add_argument("--socket", required=True, help="the engine listens there")
     parser.add_argument("--work", required=True, help="an empty folder of this process's own")
-    parser.add_argument("--config", default="{}", help="JSON: fileName, inputSchema, outputSchema, concurrency, memory, maxBody, readable, options")
+    parser.add_argument("--config", default="{}", help="JSON: fileName, inputSchema, outputSchema, concurrency, memory, maxBody, maxFile, readable, options")
     return parser.parse_args()
 
 
@@ -42,7 +45,15 @@ def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
-def _serve(wire: Any, model: Any) -> None:
+def _leave_if_full(limit: int) -> None:
+    """A model that keeps what it took would fail on every request to come; a process of its own that starts anew does not."""
+    gc.collect()
+    if limit and process.private_bytes() > limit * 3 // 4:
+        print(f"The model keeps {process.private_bytes() >> 20} of its {limit >> 20} MiB; its process ends, and another takes over.", flush=True)
+        os._exit(MEMORY_KEPT)
+
+
+def _serve(wire: Any, model: Any, memory: int) -> None:
     import pyarrow as pa
 
     schema = head_of_stream = None
@@ -73,6 +84,8 @@ def _serve(wire: Any, model: Any) -> None:
                 raise ModelError("invalid_request", f"The operation {op!r} is not one of run, ping, describe.")
         except ModelError as error:
             wire.send({"type": "error", "id": number, "code": error.code, "message": error.message})
+            if error.code == "engine_out_of_memory":
+                _leave_if_full(memory)
         except (BrokenPipeError, ConnectionError):
             return
         except Exception as error:
@@ -87,8 +100,10 @@ def main() -> int:
     config = json.loads(arguments.config)
     lacking = sandbox.confine([arguments.model, arguments.socket, *(config.get("readable") or [])], [arguments.work], network=True)
     process.end_with_parent()
-    if config.get("memory"):
-        process.limit_memory(int(config["memory"]))
+    process.limit_file(int(config.get("maxFile") or MAX_FILE))
+    memory = int(config.get("memory") or 0)
+    if memory:
+        process.limit_memory(memory)
 
     from .wire import MAX_BODY, Wire
 
@@ -119,8 +134,8 @@ def main() -> int:
         wire.send({"type": "failed", "code": known.code, "message": known.message})
         return LOAD_FAILED
     for _ in range(int(config.get("concurrency") or 1) - 1):
-        threading.Thread(target=_serve, args=(wire, model), daemon=True).start()
-    _serve(wire, model)
+        threading.Thread(target=_serve, args=(wire, model, memory), daemon=True).start()
+    _serve(wire, model, memory)
     return 0
 
 

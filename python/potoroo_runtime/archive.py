@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -64,16 +65,9 @@ def _write(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        left = entry.file_size
+        # No more than the size that the archive says is unpacked; where that is a lie, the checksum is wrong.
         with zipped.open(entry) as packed, open(path, "xb") as out:
-            while True:
-                piece = packed.read(1 << 20)
-                if not piece:
-                    break
-                left -= len(piece)
-                if left < 0:
-                    raise _refuse(f"The archive's entry {entry.filename!r} is larger than the archive says.")
-                out.write(piece)
+            shutil.copyfileobj(packed, out, 1 << 20)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise _refuse(f"The archive's entry {entry.filename!r} cannot be unpacked: {error}.") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import traceback
 from pathlib import Path
@@ -95,7 +94,7 @@ def main() -> int:
     os.chdir(arguments.work)
     lacking = sandbox.confine([arguments.model], [arguments.work, os.path.dirname(os.path.abspath(arguments.out))], network=False)
     process.end_with_parent()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))
+    process.limit_file(MAX_FILE)
     if config.get("memory"):
         process.limit_memory(int(config["memory"]))
     # What the model prints goes to stderr, so that the answer is the only thing on stdout.

@@ -41,6 +41,22 @@ def limit_memory(limit: int) -> None:
     resource.setrlimit(kind, (bound, bound))
 
 
+def limit_file(limit: int) -> None:
+    """No file grows beyond `limit` bytes: writing more fails as on a full disk, and the process goes on."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bound, bound))
+
+
+def private_bytes() -> int:
+    """What counts against `limit_memory`, as near as this system tells."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
+    except (OSError, StopIteration):
+        return resident_bytes()
+
+
 def resident_bytes() -> int:
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:

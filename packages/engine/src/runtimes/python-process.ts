@@ -7,6 +7,7 @@ import { processGivesWay } from './give-way.ts';
 import { launcherOf, type Launched } from './launch.ts';
 import { ownFolder } from './own-folder.ts';
 import { collectLog } from './process-log.ts';
+import { processesBelow } from './process-tree.ts';
 import { readMessages, writeMessage, type FromPython } from './python-wire.ts';
 import type { SidekickReport } from './sidekicks.ts';
 
@@ -22,6 +23,8 @@ export interface PythonStart {
   python: PythonModel;
   threads: number;
   maxBodyBytes?: number;
+  /** The largest file that the model may write. */
+  maxFileBytes?: number;
   /** A start is given up after this long without progress (CPU used, memory taken), and in any case after `startMs`. */
   stallMs?: number;
   startMs?: number;
@@ -41,6 +44,8 @@ interface Job {
 
 const defaults = { maxBodyBytes: 1024 ** 3, stallMs: 120_000, startMs: 1_800_000, runMs: 300_000 };
 const lingerMs = 2000;
+/** Processes that a model may start: what starts more does not know what it does. */
+const mostProcesses = 256;
 
 /** The path of the environment's interpreter. @throws PotorooError `environment_failed` */
 function interpreter({ python, environment }: PythonModel): string {
@@ -101,7 +106,7 @@ export class PythonProcess implements ModelProcess {
     const { holder, folder, work } = await ownFolder();
     const config = {
       fileName: start.fileName, inputSchema: start.python.inputSchema ?? start.inputSchema, outputSchema: start.python.outputSchema ?? start.outputSchema,
-      concurrency: start.python.concurrency, memory: start.python.memoryBytes, maxBody: limits.maxBodyBytes, options: start.python.options,
+      concurrency: start.python.concurrency, memory: start.python.memoryBytes, maxBody: limits.maxBodyBytes, maxFile: start.maxFileBytes, options: start.python.options,
     };
     const socketPath = join(folder, 's');
     const server = createServer();
@@ -153,6 +158,7 @@ export class PythonProcess implements ModelProcess {
     let isReady = false;
     const watch = setInterval(() => {
       const now = Date.now();
+      if (launched.pid !== null && processesBelow(launched.pid, mostProcesses) > mostProcesses) return end(new PotorooError('model_process_lost', `The model started more than ${mostProcesses} processes, so it was ended with all of them. Let it start fewer.`));
       if (!isReady) {
         if (now - progressAt > limits.stallMs) end(new PotorooError('engine_start_timeout', `The model made no progress for ${limits.stallMs / 1000} s while it loaded. Does it wait for something that does not come?`));
         else if (now - started > limits.startMs) end(new PotorooError('engine_start_timeout', `The model was not ready after ${limits.startMs / 1000} s.`));
