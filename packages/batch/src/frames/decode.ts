@@ -1,5 +1,5 @@
 import { elementBytes, viewOf, type Column } from '../batch.ts';
-import { bad, maxFrameBytes, maxFrameRows, padded, type LogRequest, type LogRows, type LogSchema, type LogType } from './format.ts';
+import { bad, eachItsModel, maxFrameBytes, maxFrameRows, padded, type LogRequest, type LogRows, type LogSchema, type LogType } from './format.ts';
 import { rowRange } from './read.ts';
 
 /** Decodes a rows frame; columns are views of `payload` where alignment allows. @throws PotorooError malformed_body */
@@ -24,12 +24,20 @@ class RowsDecoder {
     const { from, to } = rowRange(this.#payload);
     const rows = to - from;
     if (rows > maxFrameRows) throw bad(`it has ${rows} rows, more than ${maxFrameRows}`);
-    const model = this.#view.getUint32(16, true);
     this.#buffersAt = this.#view.getUint32(20, true);
-    if (model >= schema.models.length) throw bad(`it names model ${model} of ${schema.models.length}`);
+    const model = this.#model(rows, schema.models.length);
     const requests = this.#requests(this.#view.getUint32(12, true), rows);
     const columns = schema.columns.map((field) => (this.#number() === 0 ? undefined : this.#column(field.name, field, rows)));
     return { firstRow: from, rows, requests, model, columns };
+  }
+
+  /** One index for all rows or one for each. */
+  #model(rows: number, count: number): number | Int32Array {
+    const one = this.#view.getUint32(16, true);
+    const each = one === eachItsModel ? (viewOf('int32', this.#payload, this.#take(rows * 4), rows) as Int32Array) : undefined;
+    const wrong = each === undefined ? (one < count ? undefined : one) : each.find((index) => index < 0 || index >= count);
+    if (wrong !== undefined) throw bad(`it names model ${wrong} of ${count}`);
+    return each ?? one;
   }
 
   #requests(count: number, rows: number): LogRequest[] {

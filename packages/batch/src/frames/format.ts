@@ -36,8 +36,8 @@ export interface LogRows {
   readonly firstRow: number;
   readonly rows: number;
   readonly requests: readonly LogRequest[];
-  /** Index into the schema's models. */
-  readonly model: number;
+  /** Index into the schema's models: one for all rows, or one for each. */
+  readonly model: number | Int32Array;
   /** As the schema's columns; undefined where the column was dropped for want of space. */
   readonly columns: readonly (Column | undefined)[];
 }
@@ -47,6 +47,8 @@ export const maxFrameBytes = 48 * 1024 * 1024;
 /** Most rows of one frame, which is one merged run. */
 export const maxFrameRows = 1 << 20;
 export const frameHeaderBytes = 16;
+/** Stands in the head of rows that have a model each; their indexes are the first of the buffers. */
+export const eachItsModel = 0xffff_ffff;
 /** Fixed part of a rows payload. */
 export const rowsHeadBytes = 24;
 export const magic = 0x31_46_54_50; // PTF1

@@ -72,6 +72,15 @@ describe('frames', () => {
     expect(reader).toMatchObject({ torn: undefined, position: bytes.length });
   });
 
+  test('rows that have a model each come back with it, alone and among others', () => {
+    const frame = { ...frameOf(columns), model: Int32Array.of(1, 0, 1) };
+    expect(decode(bytesOf(frame), schemaOf(columns))).toEqual(frame);
+    const model = rowsToBatch([frame, frameOf(columns)], schemaOf(columns)).columns.find((c) => c.name === 'metadata.model');
+    expect(model).toMatchObject({ values: Int32Array.of(1, 0, 1, 1, 1, 1) });
+    for (const wrong of [-1, 2]) expect(() => decode(bytesOf({ ...frame, model: Int32Array.of(0, 1, wrong) }), schemaOf(columns))).toThrow(expect.objectContaining({ code: 'malformed_body' }));
+    expect(() => bytesOf({ ...frame, model: Int32Array.of(0) })).toThrow(expect.objectContaining({ code: 'internal' }));
+  });
+
   test('a schema frame comes back as it was', () => {
     const raw = new FrameReader(new FrameEncoder().schema(schemaOf(columns))).next()!;
     expect(raw.kind).toBe('schema');
@@ -214,8 +223,8 @@ describe('damaged bytes', () => {
     }
   });
 
-  test('payloads that lie under a right checksum are refused, never followed', () => {
-    const payload = new FrameReader(bytesOf(frameOf(columns))).next()!.payload;
+  test.each<[string, LogRows['model']]>([['one model', 1], ['a model each', Int32Array.of(1, 0, 1)]])('payloads that lie under a right checksum are refused, never followed: rows of %s', (_, model) => {
+    const payload = new FrameReader(bytesOf({ ...frameOf(columns), model })).next()!.payload;
     const head = new DataView(payload.buffer, payload.byteOffset).getUint32(20, true);
     let refused = 0;
     for (let i = 0; i + 4 <= Math.min(head + 1200, payload.length); i += 1) {

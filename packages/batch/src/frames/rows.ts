@@ -14,7 +14,11 @@ export function rowsToBatch(frames: readonly LogRows[], schema: LogSchema): Batc
   const logged = concat(frames.map((frame) => ({ rows: frame.rows, columns: schema.columns.map((field, i) => frame.columns[i] ?? nullColumn(field, frame.rows)) })));
   const model = new Int32Array(rows);
   let row = 0;
-  for (const frame of frames) model.fill(frame.model, row, row += frame.rows);
+  for (const frame of frames) {
+    if (typeof frame.model === 'number') model.fill(frame.model, row, row + frame.rows);
+    else model.set(frame.model, row);
+    row += frame.rows;
+  }
   return {
     rows,
     columns: [

@@ -1,7 +1,7 @@
 import { PotorooError } from '@potoroo/contract/plain';
 import type { Column, Utf8 } from '../batch.ts';
 import { Checksum } from './checksum.ts';
-import { frameHeaderBytes, kinds, magic, padded, type LogRequest, type LogRows, type LogSchema } from './format.ts';
+import { eachItsModel, frameHeaderBytes, kinds, magic, padded, type LogRequest, type LogRows, type LogSchema } from './format.ts';
 
 /** Request ids come from clients; more of one than this is not worth keeping. */
 const maxRequestId = 128;
@@ -75,7 +75,9 @@ export class FrameEncoder {
     this.#f64[this.#at / 8] = rows.firstRow;
     this.#u32[this.#at / 4 + 2] = rows.rows;
     this.#u32[this.#at / 4 + 3] = rows.requests.length;
-    this.#u32[this.#at / 4 + 4] = rows.model;
+    const { model } = rows;
+    this.#u32[this.#at / 4 + 4] = typeof model === 'number' ? model : eachItsModel;
+    if (typeof model !== 'number') this.#buffers.push(exactly(model, rows.rows));
     this.#at += 24;
     for (const request of rows.requests) this.#request(request);
     for (const column of rows.columns) {

@@ -7,7 +7,7 @@ import type { Identity, RunColumns, Share } from './answer.ts';
 import { answerColumns, Datasets } from './dataset.ts';
 import { Scheduler, type Work } from './scheduler.ts';
 import { Shadows } from './shadows.ts';
-import { answeringModels, splitColumn, stretches, type RowModels } from './splits.ts';
+import { answeringModels, modelOfRow, splitColumn, type RowModels } from './splits.ts';
 
 /** One request's inference, from the moment its rows are read. */
 export interface Inference extends Work {
@@ -102,8 +102,8 @@ export class Service {
       rows: input.rows,
       columns,
       requests: works.map((w) => ({ rows: w.batch.rows, timeMs: w.timeMs, requestId: w.requestId, elapsedNs: [w.parseNs, ...run.stepNs] })),
-      lastModel: this.identity.lastModel,
-    }, models);
+      ...lastModelsOf(models, this.identity.lastModel),
+    });
     metrics.rows += input.rows;
     metrics.runRows.observe(input.rows);
     metrics.runRequests.observe(works.length);
@@ -121,13 +121,12 @@ export class Service {
     else this.#shadow(this.shadows, works, shares, run.shadows, firstRow);
   }
 
-  /** Into the log, and the offset of the first row there. Rows of different last models are different entries. */
-  #log(group: SpoolGroup, models: RowModels | undefined): number | undefined {
+  /** Into the log, and the offset of the first row there. */
+  #log(group: SpoolGroup): number | undefined {
     const { spool } = this;
     if (spool === undefined) return undefined;
     const firstRow = this.#shadowSpool === undefined ? 0 : spool.stats().rows;
-    if (models === undefined) spool.append(group);
-    else for (const part of stretches(group, models)) spool.append(part);
+    spool.append(group);
     return firstRow;
   }
 
@@ -162,3 +161,11 @@ export class Service {
 
 /** Null rows are filled in so many at a time. */
 const fillRows = 65_536;
+
+/** Rows that all went to one model are logged as any; otherwise each with its own. */
+function lastModelsOf(models: RowModels | undefined, lastModel: Identity['lastModel']): Pick<SpoolGroup, 'lastModel' | 'rowModels'> {
+  if (models === undefined) return { lastModel };
+  const { choice } = models;
+  const one = choice.every((c) => c === choice[0]);
+  return one ? { lastModel: modelOfRow(models, 0) } : { lastModel, rowModels: models };
+}

@@ -1,6 +1,5 @@
-import { slice, utf8From, type Column, type Utf8 } from '@potoroo/batch';
+import { utf8From, type Column, type Utf8 } from '@potoroo/batch';
 import type { ModelIdentity, SplitRecord } from '../steps/step.ts';
-import type { SpoolGroup } from '../spool/spool.ts';
 
 /** The model that each row's answer came from. */
 export interface RowModels { readonly models: readonly ModelIdentity[]; readonly choice: Uint8Array }
@@ -28,28 +27,4 @@ export function splitColumn(splits: readonly SplitRecord[], rows: number): Colum
   }
   const values: Utf8 = { offsets, bytes: Buffer.concat(parts) };
   return { kind: 'tensor', name: 'out._model_split', type: 'string', shape: [], values };
-}
-
-/** A group cut where the model changes: an entry of the log has one last model. */
-export function* stretches(group: SpoolGroup, by: RowModels): Generator<SpoolGroup> {
-  const { choice } = by;
-  if (choice.every((c) => c === choice[0])) return yield { ...group, lastModel: modelOfRow(by, 0) };
-  let request = 0;
-  let taken = 0;
-  for (let from = 0; from < group.rows;) {
-    let to = from + 1;
-    while (to < group.rows && choice[to] === choice[from]) to++;
-    const requests: SpoolGroup['requests'][number][] = [];
-    for (let rows = to - from; rows > 0;) {
-      const current = group.requests[request] as SpoolGroup['requests'][number];
-      const count = Math.min(rows, current.rows - taken);
-      requests.push({ ...current, rows: count });
-      rows -= count;
-      taken += count;
-      if (taken === current.rows) [request, taken] = [request + 1, 0];
-    }
-    const { columns } = slice({ rows: group.rows, columns: group.columns }, from, to);
-    yield { rows: to - from, columns, requests, lastModel: modelOfRow(by, from) };
-    from = to;
-  }
 }

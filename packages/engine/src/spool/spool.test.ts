@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Column, TensorColumn } from '@potoroo/batch';
-import { decodeRows, decodeSchema, FrameReader, type LogRows, type LogSchema } from '@potoroo/batch/frames';
+import { decodeRows, decodeSchema, FrameReader, rowsToBatch, type LogRows, type LogSchema } from '@potoroo/batch/frames';
 import { openSpool, type Spool, type SpoolGroup, type SpoolOptions } from './spool.ts';
 
 const pipeline = { id: 1, name: 'p', version: 'b0a1', versionId: 2, workspaceId: 3, deploymentId: 4 };
@@ -130,10 +130,24 @@ describe('append', () => {
     spool.append(group(4, 1, [floats('in.x', [4], 1, 4), floats('out.z', [], 1, 4)]));
     const seen = onDisk();
     expect(seen.map(({ schema }) => schema.columns[1]!.name)).toEqual(['out.y', 'out.y', 'out.y', 'out.y', 'out.z']);
-    expect(seen.map(({ schema, rows }) => schema.models[rows.model]!.sha)).toEqual(['f00', 'f00', 'ba5', 'f00', 'f00']);
+    expect(seen.map(({ schema, rows }) => schema.models[rows.model as number]!.sha)).toEqual(['f00', 'f00', 'ba5', 'f00', 'f00']);
     const frames = new FrameReader(readFileSync(spoolFiles()[0]!));
     const kinds = Array.from({ length: 8 }, () => frames.next()!.kind);
     expect(kinds).toEqual(['schema', 'rows', 'rows', 'schema', 'rows', 'rows', 'schema', 'rows']);
+  });
+
+  test('rows that have a model each are one frame, and tell it', () => {
+    const spool = spoolOf();
+    const [m, other] = [{ name: 'm', sha: 'f00' }, { name: 'other', sha: 'ba5' }];
+    spool.append(group(0));
+    spool.append({ ...group(1, 3), rowModels: { models: [other, m], choice: Uint8Array.of(0, 1, 0) } });
+    spool.append({ ...group(4, 2), rowModels: { models: [m, other], choice: Uint8Array.of(0, 1) } });
+    spool.append(group(6));
+    const seen = onDisk();
+    expect(seen).toHaveLength(4);
+    expect(seen.map(({ schema, rows }) => [...(typeof rows.model === 'number' ? [rows.model] : rows.model)].map((i) => schema.models[i]!.sha)))
+      .toEqual([['f00'], ['ba5', 'f00', 'ba5'], ['f00', 'ba5'], ['f00']]);
+    expect(seen.flatMap(({ schema, rows }) => [...((rowsToBatch([rows], schema).columns.find((c) => c.name === 'metadata.model') as TensorColumn).values as Int32Array)])).toEqual([0, 1, 0, 1, 0, 1, 0]);
   });
 
   test('a new file is begun at the bound, each readable by itself', () => {

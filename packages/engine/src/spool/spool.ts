@@ -1,7 +1,7 @@
 import { closeSync, ftruncateSync, writeSync, writevSync } from 'node:fs';
 import { fromSystemError, PotorooError } from '@potoroo/contract/plain';
 import type { Column } from '@potoroo/batch';
-import { decodeSchema, FrameEncoder, FrameReader, isOfType, logTypeOf, maxFrameBytes, maxFrameRows, type LogPipeline, type LogRequest, type LogRows, type LogSchema } from '@potoroo/batch/frames';
+import { decodeSchema, FrameEncoder, FrameReader, isOfType, logTypeOf, maxFrameBytes, maxFrameRows, type LogModel, type LogPipeline, type LogRequest, type LogRows, type LogSchema } from '@potoroo/batch/frames';
 import { log } from '../log.ts';
 import { dropCount, dropOrder } from './drop.ts';
 import { countRows, SpoolFiles, type SpoolFile } from './files.ts';
@@ -14,7 +14,9 @@ export interface SpoolGroup {
   readonly columns: readonly Column[];
   /** Whose rows these are, in order. `timeMs` is the `time` of the answer. */
   readonly requests: readonly LogRequest[];
-  readonly lastModel: { readonly name: string; readonly sha: string };
+  readonly lastModel: LogModel;
+  /** Where rows have a last model each: those models, and which is that of each row. */
+  readonly rowModels?: { readonly models: readonly LogModel[]; readonly choice: Uint8Array } | undefined;
 }
 
 export interface SpoolStats {
@@ -127,13 +129,13 @@ class FileSpool implements Spool {
   }
 
   /** Whether a schema frame must come before this group's rows; makes it when the columns or the model are new. */
-  #useSchema({ columns, lastModel }: SpoolGroup): boolean {
+  #useSchema({ columns, lastModel, rowModels }: SpoolGroup): boolean {
     const { models, columns: fields } = this.#schema;
-    const model = modelIndex(models, lastModel);
-    if (this.#schemaFrame !== undefined && model >= 0 && columns.length === fields.length && columns.every((c, i) => c.name === fields[i]!.name && isOfType(c, fields[i]!))) return false;
+    const unknown = (rowModels?.models ?? [lastModel]).filter((m) => modelIndex(models, m) < 0);
+    if (this.#schemaFrame !== undefined && unknown.length === 0 && columns.length === fields.length && columns.every((c, i) => c.name === fields[i]!.name && isOfType(c, fields[i]!))) return false;
     const schema = {
       ...this.#schema,
-      models: model < 0 ? [...models, { name: lastModel.name, sha: lastModel.sha }] : models,
+      models: [...models, ...unknown.map(({ name, sha }) => ({ name, sha }))],
       columns: columns.map((c) => ({ name: c.name, ...logTypeOf(c) })),
     };
     const frame = this.#encoder.schema(schema);
@@ -144,10 +146,17 @@ class FileSpool implements Spool {
     return true;
   }
 
+  #modelsOf({ lastModel, rowModels }: SpoolGroup): LogRows['model'] {
+    const { models } = this.#schema;
+    if (rowModels === undefined) return modelIndex(models, lastModel);
+    const indexes = rowModels.models.map((m) => modelIndex(models, m));
+    return Int32Array.from(rowModels.choice, (c) => indexes[c] as number);
+  }
+
   /** The group as a frame, without the columns that there is no room for. */
   #encode(group: SpoolGroup): { parts: Uint8Array[]; dropped: number } {
     const columns: (Column | undefined)[] = [...group.columns];
-    const frame: LogRows = { firstRow: this.#rows, rows: group.rows, requests: group.requests, model: modelIndex(this.#schema.models, group.lastModel), columns };
+    const frame: LogRows = { firstRow: this.#rows, rows: group.rows, requests: group.requests, model: this.#modelsOf(group), columns };
     // A spool that nobody empties is a ring, so being full is its normal state and no reason to drop anything.
     const pressed = this.#shipper !== undefined && dropCount(this.#files.usedBytes, this.#maxBytes, 1) > 0;
     let parts = this.#encoder.rows(frame);
@@ -191,7 +200,7 @@ class FileSpool implements Spool {
   }
 }
 
-function modelIndex(models: LogSchema['models'], model: SpoolGroup['lastModel']): number {
+function modelIndex(models: LogSchema['models'], model: LogModel): number {
   for (let i = models.length - 1; i >= 0; i -= 1) if (models[i]!.sha === model.sha && models[i]!.name === model.name) return i;
   return -1;
 }
