@@ -138,6 +138,12 @@ export class Pipeline {
     return (await this.#calls.transport.json<{ items: TagName[] }>(`${base}/${this.id}/tags`, options)).items;
   }
 
+  /** @throws PotorooError in_use for the one that is deployed, or was last, and for the only one */
+  async deleteVersion(versionId: number, options: CallOptions = {}): Promise<void> {
+    await this.#calls.transport.bytes(`${apiPrefix}/pipeline-versions/${versionId}`, { ...options, method: 'DELETE' });
+    await this.refresh(options);
+  }
+
   async delete(options: CallOptions = {}): Promise<void> {
     await this.#calls.transport.bytes(`${base}/${this.id}`, { ...options, method: 'DELETE' });
   }

@@ -92,6 +92,13 @@ ROWS = {
     "connection: read by id, delete, workspaces": (
         "Connection._rehydrate Connection.delete_connection Connection.add_connection_to_workspace Connection.remove_connection_from_workspace"
     ),
+    # Carried by the client and never called by it: for who speaks HTTP.
+    "plain: users/activate, users/deactivate, user": "",
+    "plain: workspaces/list_users, workspaces/remove_user, workspaces/validate, features/list": "",
+    "plain: models/get_by_id, get_model_version_by_id, list_versions, list_versions_for_model, upload_stream": "",
+    "plain: pipelines/list_pipeline_versions, plateau/get_pipeline_topic_name, admin/get_pipeline_internal_url": "",
+    "plain: pipelines/get_logs": "",
+    "plain: models/delete_model, delete_model_versions, pipelines/delete_pipeline, delete_pipeline_versions": "",
 }
 
 ERRORS = [

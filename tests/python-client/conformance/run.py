@@ -9,6 +9,7 @@ import model_rows  # noqa: F401
 import pipeline_rows  # noqa: F401
 import deployment_rows  # noqa: F401
 import tag_rows  # noqa: F401
+import plain_calls  # noqa: F401
 import error_cases  # noqa: F401
 
 harness.run(World(), ROWS, ERRORS)

@@ -73,6 +73,14 @@ export class PipelineService implements Pipelines {
     return found;
   }
 
+  async removeVersion(actor: Actor, versionId: number): Promise<void> {
+    const { pipelineId, version } = await this.version(actor, versionId);
+    const { name } = await this.#find(actor, pipelineId, 'write');
+    if (!(await this.#store.removeVersion(pipelineId, versionId))) {
+      throw new PotorooError('in_use', `Version ${version} of pipeline ${name} is its only one, or the one that is deployed or was last: deploy another version first, or remove the pipeline.`);
+    }
+  }
+
   async remove(actor: Actor, id: number): Promise<void> {
     const pipeline = await this.#find(actor, id, 'write');
     if (!(await this.#store.removeStopped(id))) throw new PotorooError('in_use', `Pipeline ${pipeline.name} is deployed, or its engines are still stopping: undeploy it and wait until it has stopped.`);

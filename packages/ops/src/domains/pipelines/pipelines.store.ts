@@ -111,6 +111,15 @@ export class PipelineStore {
     return rows.map(toVersion);
   }
 
+  /** False when it is a deployment's, or the only one. */
+  async removeVersion(pipelineId: number, id: number): Promise<boolean> {
+    const { numDeletedRows } = await this.#db.deleteFrom('pipelineVersions').where('id', '=', id)
+      .where(({ not, exists, selectFrom }) => not(exists(selectFrom('deployments').select('deployments.id').where('deployments.pipelineVersionId', '=', id))))
+      .where(({ exists, selectFrom }) => exists(selectFrom('pipelineVersions as others').select('others.id').where('others.pipelineId', '=', pipelineId).where('others.id', '!=', id)))
+      .executeTakeFirst();
+    return numDeletedRows > 0n;
+  }
+
   /** With its versions and what is left of its deployment; false when it is deployed. */
   async removeStopped(id: number): Promise<boolean> {
     return this.#db.transaction().execute(async (trx) => {

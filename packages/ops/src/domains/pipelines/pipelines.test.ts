@@ -59,6 +59,21 @@ describe.each(databases)('pipelines on $name', (database) => {
     await expect(t.pipelines.get(t.ann, pipeline.id)).rejects.toMatchObject({ code: 'pipeline_not_found' });
   });
 
+  test('an old version is removed, and its models with it; the only one and a deployed one stay', async () => {
+    const { id, versions: [first] } = await create('p-versions', [step(model)]);
+    await expect(t.pipelines.removeVersion(t.ann, first!.id)).rejects.toMatchObject({ code: 'in_use' });
+    const second = await t.pipelines.addVersion(t.ann, id, []);
+    await t.storage.db.insertInto('deployments').values({
+      pipelineId: id, workspaceId: t.workspaceId, pipelineVersionId: second.id, wanted: 'stopped', generation: 1, config: '{}', spec: '{}', provenSpec: null, provenGeneration: null, port: null, createdAt: 1, updatedAt: 1,
+    }).execute();
+    await expect(t.pipelines.removeVersion(t.ann, second.id)).rejects.toMatchObject({ code: 'in_use', message: expect.stringContaining('p-versions') as string });
+    await expect(t.pipelines.removeVersion(t.eve, first!.id)).rejects.toMatchObject({ code: 'pipeline_not_found' });
+    await t.pipelines.removeVersion(t.bob, first!.id);
+    expect((await t.pipelines.get(t.ann, id)).versions.map((v) => v.id)).toEqual([second.id]);
+    await expect(t.pipelines.version(t.ann, first!.id)).rejects.toMatchObject({ code: 'pipeline_not_found' });
+    await t.pipelines.remove(t.ann, id);
+  });
+
   test('strangers see nothing of it', async () => {
     const { id, versions: [version] } = await create('p-four', [step(model)]);
     const asked = [

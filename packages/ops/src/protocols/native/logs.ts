@@ -4,7 +4,8 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { encodeArrowFile, encodeArrowStream, encodeLines, encodeRecordsBytes, slice, type Batch } from '@potoroo/batch';
 import { IdSchema, LogPageSchema, LogQuerySchema, LogRetentionSchema, PartitionsSchema, PotorooError, SetLogRetentionSchema, type ApiLogQuery } from '@potoroo/contract';
-import type { LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
+import type { LogPage, LogQuery } from '../../domains/domains.ts';
+import { readCursor, writeCursor } from '../log-cursor.ts';
 import { route, type NativeContext } from './route.ts';
 
 const tag = 'logs';
@@ -94,18 +95,3 @@ function formOf(accept = '*/*'): Form {
   throw new PotorooError('not_acceptable', `Logs come as ${forms.join(', ')}: ask for one of these in the header Accept.`);
 }
 
-const writeCursor = (cursor: LogCursor): string => Buffer.from(JSON.stringify(cursor)).toString('base64url');
-
-function readCursor(text: string): LogCursor {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
-  } catch {
-    value = null;
-  }
-  const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : null;
-  if (entries === null || !entries.every(([, offset]) => Number.isSafeInteger(offset) && (offset as number) >= 0)) {
-    throw new PotorooError('invalid_cursor', 'cursor is not one that this log gave out: pass the cursor of the page before, unchanged.', { fields: [{ field: 'cursor', message: 'unknown' }] });
-  }
-  return Object.fromEntries(entries) as LogCursor;
-}

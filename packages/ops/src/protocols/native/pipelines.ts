@@ -26,4 +26,7 @@ export function pipelineRoutes(app: FastifyInstance, context: NativeContext): vo
     ({ actor, params, body }) => pipelines.addVersion(actor, params.pipelineId, body.steps));
   route(app, context, 'GET', '/pipeline-versions/:versionId', { tag, summary: 'Show a pipeline version', params: Type.Object({ versionId: IdSchema }), answer: PipelineVersionSchema },
     ({ actor, params }) => pipelines.version(actor, params.versionId));
+  route(app, context, 'DELETE', '/pipeline-versions/:versionId', {
+    tag, summary: 'Remove a pipeline version', description: "Not the one that is deployed, or was last, nor a pipeline's only one. Models that were its steps can be removed then.", params: Type.Object({ versionId: IdSchema }),
+  }, ({ actor, params }) => pipelines.removeVersion(actor, params.versionId));
 }

@@ -9,6 +9,7 @@ import { logRoutes } from './logs.ts';
 import { modelRoutes } from './models.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { registryRoutes } from './registries.ts';
+import { plainRoutes } from './plain.ts';
 import { Refusals } from './refusals.ts';
 import { uploadRoutes } from './upload.ts';
 import { sidekickRoutes } from './sidekicks.ts';
@@ -34,6 +35,7 @@ export async function wallarooProtocol(app: FastifyInstance, parts: Omit<Context
   registryRoutes(app, context);
   logRoutes(app, context);
   graphqlRoute(app, context);
+  await app.register((scope) => plainRoutes(scope, context));
   await app.register((scope) => uploadRoutes(scope, context));
   await app.register((scope) => inferenceRoutes(scope, context));
 }

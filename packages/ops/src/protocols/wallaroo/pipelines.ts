@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, Pipeline } from '../../domains/domains.ts';
 import { readDefinition, writeDefinition } from './definition.ts';
@@ -15,8 +15,16 @@ export async function pipelineNamed({ domains: { pipelines } }: Context, actor: 
   return items[0];
 }
 
+/** Where inferences of a pipeline go: the address by which this very client reaches us, unless another one is set. @throws not_deployed */
+export async function inferenceUrl({ domains: { deployments }, settings }: Context, actor: Actor, { deploymentId, name }: Pipeline, request: FastifyRequest): Promise<string> {
+  if (deploymentId === null) throw new PotorooError('not_deployed', `Pipeline ${name} is not deployed: deploy it to get an address.`);
+  await deployments.get(actor, deploymentId);
+  const base = settings.publicUrl ?? `${request.protocol}://${request.host}`;
+  return base.replace(/\/+$/, '') + inferencePath(name, deploymentId);
+}
+
 export function pipelineRoutes(app: FastifyInstance, context: Context): void {
-  const { domains: { pipelines, workspaces, models, deployments } } = context;
+  const { domains: { pipelines, workspaces, models } } = context;
 
   // Creates the pipeline, or connects to the one there is; steps make a new version of it.
   post(app, '/v1/api/pipelines/create', Type.Object({
@@ -56,11 +64,6 @@ export function pipelineRoutes(app: FastifyInstance, context: Context): void {
   });
 
   post(app, '/v1/api/admin/get_pipeline_external_url', Type.Object({ workspace_id: Id, pipeline_name: Type.String() }), async ({ actor, body, request }) => {
-    const { deploymentId, name } = await pipelineNamed(context, actor, body.workspace_id, body.pipeline_name);
-    if (deploymentId === null) throw new PotorooError('not_deployed', `Pipeline ${name} is not deployed: deploy it to get an address.`);
-    await deployments.get(actor, deploymentId);
-    // The address by which this very client reaches us, unless another one is set.
-    const base = context.settings.publicUrl ?? `${request.protocol}://${request.host}`;
-    return { url: base.replace(/\/+$/, '') + inferencePath(name, deploymentId) };
+    return { url: await inferenceUrl(context, actor, await pipelineNamed(context, actor, body.workspace_id, body.pipeline_name), request) };
   }, { readable: generated });
 }

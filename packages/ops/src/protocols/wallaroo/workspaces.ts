@@ -33,11 +33,6 @@ export function workspaceRoutes(app: FastifyInstance, { domains: { workspaces, m
     return {};
   });
 
-  post(app, '/v1/api/workspaces/remove_user', Type.Object({ workspace_id: Id, user_id: Type.String() }), async ({ actor, body }) => {
-    await workspaces.removeMember(actor, body.workspace_id, body.user_id);
-    return { affected_rows: 1 };
-  });
-
   post(app, '/v1/api/workspaces/list_users', Type.Object({ workspace_id: Id }), async ({ actor, body }) => {
     const { members } = await workspaces.get(actor, body.workspace_id);
     const found = await all((page) => users.list(actor, { ...page, ids: members.map((m) => m.userId) }));
