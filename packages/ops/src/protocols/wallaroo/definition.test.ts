@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Step } from '@potoroo/contract';
-import { readDefinition, writeDefinition } from './definition.ts';
+import { keepFractions, readDefinition, writeDefinition } from './definition.ts';
 
 const version = '163ff0a9-0f1a-4229-bbf2-a19e4385f10f';
 const wireless = { name: 'a', version };
@@ -32,6 +32,14 @@ describe('a definition', () => {
   it('shows the client validations that were not written by it', async () => {
     const expression = (JSON.parse(tree[0]!) as { Alias: [object] }).Alias[0];
     expect(await writeDefinition('p', [{ type: 'validations', validations: [{ name: 'fraud', expression }] }], async () => 'aa')).toEqual({ id: 'p', steps: [{ Check: { tree } }] });
+  });
+
+  it('that comes back keeps the shares of its challengers, as long as it is the same shadow deploy in the same place', () => {
+    const shadow = (champion: string, ...challengers: [string, number?][]): Step => ({ type: 'shadow', champion: ref(champion), challengers: challengers.map(([name, fraction]) => ({ model: ref(name), ...(fraction !== undefined && { fraction }) })) });
+    const before = [shadow('a', ['b', 0.1], ['c'])];
+    expect(keepFractions([shadow('a', ['b'], ['c'])], before)).toEqual(before);
+    for (const other of [[shadow('x', ['b'], ['c'])], [shadow('a', ['b'])], [shadow('a', ['c'], ['b'])], [{ type: 'model', model: ref('a') } as Step, shadow('a', ['b'], ['c'])]]) expect(keepFractions(other, before)).toEqual(other);
+    expect(keepFractions([shadow('a', ['b'])], [])).toEqual([shadow('a', ['b'])]);
   });
 
   it.each([[{}], [null], [undefined], [{ id: 'x' }]])('%j has no steps', (definition) => {

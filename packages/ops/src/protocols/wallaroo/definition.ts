@@ -52,7 +52,7 @@ const forms: { [T in Step['type']]: StepForm<T> } = {
     read(_, at) {
       throw refuse(at, 'it needs a step of several models and an audit of "1:" before it. Use add_shadow_deploy.');
     },
-    // The wire has no word for a fraction.
+    // The wire has no word for a fraction; see keepFractions.
     async write(step, shaOf) {
       return [await wireInference([step.champion, ...step.challengers.map((c) => c.model)], shaOf), { AuditResults: { from: 1, to: null } }, { MultiOut: {} }];
     },
@@ -153,6 +153,19 @@ export function readDefinition(definition: unknown): Step[] {
     }));
   }
   return steps;
+}
+
+/**
+ * The wire has no word for the share of requests that a challenger sees: what comes back from the client has lost it. A shadow step of
+ * the same models in the same place as before is that step, and keeps it.
+ */
+export function keepFractions(steps: readonly Step[], before: readonly Step[]): Step[] {
+  const same = (a: ModelRef, b: ModelRef): boolean => a.name === b.name && a.version === b.version;
+  return steps.map((step, i) => {
+    const old = before[i];
+    if (step.type !== 'shadow' || old?.type !== 'shadow' || !same(step.champion, old.champion) || step.challengers.length !== old.challengers.length) return step;
+    return step.challengers.every(({ model }, k) => same(model, (old.challengers[k] as { model: ModelRef }).model)) ? { ...step, challengers: old.challengers } : step;
+  });
 }
 
 /** The definition of a pipeline of this name. */

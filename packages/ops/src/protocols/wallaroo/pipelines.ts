@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, Pipeline } from '../../domains/domains.ts';
-import { readDefinition, writeDefinition } from './definition.ts';
+import { keepFractions, readDefinition, writeDefinition } from './definition.ts';
 import { inferencePath } from './deployments.ts';
 import { generated, Id, Maybe, post, type Context } from './http.ts';
 import { all } from './pages.ts';
@@ -30,7 +30,9 @@ export function pipelineRoutes(app: FastifyInstance, context: Context): void {
   post(app, '/v1/api/pipelines/create', Type.Object({
     pipeline_id: Type.String(), workspace_id: Id, definition: Maybe(Type.Object({}, { additionalProperties: true })),
   }), async ({ actor, body }) => {
-    const steps = readDefinition(body.definition);
+    const sent = readDefinition(body.definition);
+    const { items: [before] } = sent.some((step) => step.type === 'shadow') ? await pipelines.list(actor, { workspaceId: body.workspace_id, name: body.pipeline_id, limit: 1 }) : { items: [] };
+    const steps = keepFractions(sent, before?.versions[0]?.steps ?? []);
     const pipeline = await pipelines.create(actor, { workspaceId: body.workspace_id, name: body.pipeline_id, ...(steps.length > 0 ? { steps } : {}) });
     // The client deploys the newest version; one without steps is what a pipeline without a model has.
     const newest = pipeline.versions[0] ?? await pipelines.addVersion(actor, pipeline.id, []);
