@@ -14,7 +14,7 @@ export { castTypes, col, concatStr, Expression, lit, when, type CastType, type O
 export { parseExpression, parseValidation } from './expressions/parse.ts';
 export { Registries, Registry, type RegistryUploadOptions } from './registries.ts';
 export { Tag, Tags, type TagName } from './tags.ts';
-export type { Credentials, TokenSet } from './session.ts';
+export type { Credentials, SignInPage, TokenSet } from './session.ts';
 export type { CallOptions } from './transport.ts';
 export type { ModelSource, UploadProgress } from './upload.ts';
 export { PersonalTokens, SigningKeys, Users } from './users.ts';

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { PotorooError } from '@potoroo/contract';
 import { errorOf } from './problem.ts';
 
@@ -9,8 +10,12 @@ export interface TokenSet {
   readonly refreshExpiresAt: number;
 }
 
-/** Who calls: a password (kept in memory only), tokens of an earlier log-in, or an access token of any origin. */
+/** A page on which a user signs in for a program: it is to show this code. Times in milliseconds. */
+export interface SignInPage { readonly address: string; readonly code: string; readonly expiresAt: number }
+
+/** Who calls: a password (kept in memory only), somebody who signs in on a page, tokens of an earlier log-in, or an access token of any origin. */
 export type Credentials =
+  | { readonly onSignIn: (page: SignInPage) => void; readonly signInSignal?: AbortSignal }
   | { readonly username: string; readonly password: string }
   | { readonly tokens: TokenSet }
   | { readonly token: string };
@@ -24,7 +29,9 @@ export interface SessionOptions {
   readonly onTokens?: ((tokens: TokenSet) => void | Promise<void>) | undefined;
 }
 
-const tokenPath = '/auth/realms/master/protocol/openid-connect/token';
+const openid = '/auth/realms/master/protocol/openid-connect';
+const tokenPath = `${openid}/token`;
+const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
 const clientId = 'sdk-client';
 /** A token this close to its end is renewed first: it must still be good when it arrives. Milliseconds. */
 const margin = 10_000;
@@ -73,32 +80,66 @@ export class Session {
       }
     }
     if (tokens === undefined) {
-      if (!('password' in credentials)) throw new PotorooError('unauthenticated', 'The log-in has expired; log in again.');
-      tokens = await this.#grant({ grant_type: 'password', username: credentials.username, password: credentials.password });
+      if ('onSignIn' in credentials) tokens = await this.#signIn(credentials);
+      else if ('password' in credentials) tokens = await this.#grant({ grant_type: 'password', username: credentials.username, password: credentials.password });
+      else throw new PotorooError('unauthenticated', 'The log-in has expired; log in again.');
     }
     this.#tokens = tokens;
     await onTokens?.(tokens);
     return tokens;
   }
 
-  async #grant(form: Record<string, string>): Promise<TokenSet> {
-    const { url, fetch, clock } = this.#options;
-    const asked = clock();
-    let response: Response;
-    try {
-      response = await fetch(new URL(tokenPath, url), {
-        method: 'POST', body: new URLSearchParams({ client_id: clientId, ...form }), signal: AbortSignal.timeout(30_000), redirect: 'error',
-      });
-    } catch (error) {
-      throw new PotorooError('unreachable', `No Potoroo answers at ${url.origin}. Is it running, and is the address right?`, { cause: error });
+  /** Waits until somebody has confirmed the code on the page (RFC 8628). */
+  async #signIn({ onSignIn, signInSignal: signal }: Extract<Credentials, { onSignIn: unknown }>): Promise<TokenSet> {
+    const { clock } = this.#options;
+    const started = await this.#json(await this.#post(`${openid}/auth/device`, {}));
+    const { device_code: device, user_code: code, verification_uri_complete: address, expires_in: lifetime, interval = 5 } = started as Record<string, unknown>;
+    if (typeof device !== 'string' || typeof code !== 'string' || typeof address !== 'string' || typeof lifetime !== 'number') throw this.#stranger();
+    const expiresAt = clock() + lifetime * 1000;
+    onSignIn({ address, code, expiresAt });
+    for (let pause = Number(interval) * 1000; clock() < expiresAt;) {
+      await delay(pause, undefined, signal === undefined ? {} : { signal });
+      const asked = clock();
+      const response = await this.#post(tokenPath, { grant_type: deviceGrant, device_code: device });
+      if (response.ok) return this.#tokensOf(await this.#json(response), asked);
+      const { error } = (await response.clone().json().catch(() => ({}))) as { error?: unknown };
+      if (error === 'slow_down') pause += 1000;
+      else if (error === 'access_denied') throw new PotorooError('unauthenticated', 'The sign-in was refused on the page.');
+      else if (error === 'expired_token') break;
+      else if (error !== 'authorization_pending') throw await errorOf(response, 'The sign-in');
     }
-    if (!response.ok) throw await errorOf(response, `The token request to ${url.origin}`);
-    const body: unknown = await response.json().catch(() => undefined);
-    if (!isGrant(body)) throw new PotorooError('unreachable', `What answers at ${url.origin} is not a Potoroo server: its token answer has no access_token.`);
+    throw new PotorooError('unauthenticated', 'Nobody confirmed the code in time; start the sign-in again.');
+  }
+
+  async #grant(form: Record<string, string>): Promise<TokenSet> {
+    const asked = this.#options.clock();
+    return this.#tokensOf(await this.#json(await this.#post(tokenPath, form)), asked);
+  }
+
+  #tokensOf(body: unknown, asked: number): TokenSet {
+    if (!isGrant(body)) throw this.#stranger();
     return {
       accessToken: body.access_token, expiresAt: asked + body.expires_in * 1000,
       refreshToken: body.refresh_token ?? '', refreshExpiresAt: asked + (body.refresh_expires_in ?? 0) * 1000,
     };
+  }
+
+  async #post(path: string, form: Record<string, string>): Promise<Response> {
+    const { url, fetch } = this.#options;
+    try {
+      return await fetch(new URL(path, url), { method: 'POST', body: new URLSearchParams({ client_id: clientId, ...form }), signal: AbortSignal.timeout(30_000), redirect: 'error' });
+    } catch (error) {
+      throw new PotorooError('unreachable', `No Potoroo answers at ${url.origin}. Is it running, and is the address right?`, { cause: error });
+    }
+  }
+
+  async #json(response: Response): Promise<unknown> {
+    if (!response.ok) throw await errorOf(response, `The token request to ${this.#options.url.origin}`);
+    return await response.json().catch(() => { throw this.#stranger(); });
+  }
+
+  #stranger(): PotorooError {
+    return new PotorooError('unreachable', `What answers at ${this.#options.url.origin} is not a Potoroo server: its answer has no token.`);
   }
 }
 

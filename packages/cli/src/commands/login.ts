@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { Writable } from 'node:stream';
 import type { Command } from 'commander';
-import { Potoroo, PotorooError, type TokenSet } from '@potoroo/sdk';
+import { Potoroo, PotorooError, type SignInPage, type TokenSet } from '@potoroo/sdk';
 import { action, example, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { show } from '../output.ts';
@@ -12,6 +12,7 @@ interface LoginOptions {
   username?: string;
   passwordStdin?: boolean;
   adminFile?: string;
+  browser?: boolean;
 }
 
 export function addLogin(program: Command, contextOf: ContextOf): void {
@@ -19,16 +20,21 @@ export function addLogin(program: Command, contextOf: ContextOf): void {
     .option('-u, --username <name>', 'e-mail or user name; asked for when not given')
     .option('--password-stdin', 'read the password from standard input')
     .option('--admin-file <file>', 'take user name and password from the admin.json that a server wrote')
+    .option('--browser', 'sign in on a page in a browser, on any machine')
     .action(action(contextOf, async (context, options: LoginOptions) => {
-      const { url } = context;
-      const { username, password } = await who(context, options);
+      const { url, signal } = context;
+      if (options.browser === true && (options.username ?? options.passwordStdin ?? options.adminFile) !== undefined) throw new PotorooError('invalid_request', '--browser asks for user name and password on the page: leave the other options out.');
+      const given = options.browser === true ? undefined : await who(context, options);
       let tokens: TokenSet | undefined;
-      await new Potoroo({ url, username, password, onTokens: (set) => { tokens = set; } }).token({ signal: context.signal });
+      const keep = { url, onTokens: (set: TokenSet) => { tokens = set; } };
+      const client = given === undefined ? new Potoroo({ ...keep, signInSignal: signal, onSignIn: (page) => context.output.err(pageText(page)) }) : new Potoroo({ ...keep, ...given });
+      await client.token({ signal });
+      const username = given?.username ?? (await client.users.me({ signal })).email;
       if (tokens === undefined) throw new PotorooError('internal', 'The server gave no tokens.');
       context.saved.save(url, { username, tokens, workspaceId: null });
       show(context.output, { url, username }, () => `Logged in to ${url} as ${username}.`);
     }));
-  example(login, 'potoroo login --url http://127.0.0.1:8080 --username admin@potoroo.local', 'potoroo login --admin-file .potoroo/admin.json');
+  example(login, 'potoroo login --url http://127.0.0.1:8080 --username admin@potoroo.local', 'potoroo login --admin-file .potoroo/admin.json', 'potoroo login --browser');
 
   const logout = program.command('logout').description('forget the log-in of a server')
     .action(action(contextOf, async (context) => {
@@ -38,6 +44,9 @@ export function addLogin(program: Command, contextOf: ContextOf): void {
     }));
   example(logout, 'potoroo logout');
 }
+
+const pageText = ({ address, code, expiresAt }: SignInPage): string =>
+  `Open this page within ${Math.round((expiresAt - Date.now()) / 60_000)} minutes, check that it shows ${code}, and sign in there:\n\n  ${address}\n`;
 
 async function who(context: Context, options: LoginOptions): Promise<{ username: string; password: string }> {
   if (options.adminFile !== undefined) return adminOf(options.adminFile);

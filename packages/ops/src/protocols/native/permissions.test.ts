@@ -25,7 +25,7 @@ const rules: Readonly<Record<string, 'owners' | 'maker' | 'administrators' | 'se
   'POST /signing-keys': 'administrators',
   'DELETE /tokens/:tokenId': 'self',
   ...Object.fromEntries([
-    'GET /me', 'GET /users', 'GET /users/:userId', 'GET /workspaces', 'POST /workspaces', 'GET /workspaces/default', 'GET /models', 'GET /model-versions', 'GET /pipelines', 'GET /deployments',
+    'GET /me', 'GET /frameworks', 'GET /users', 'GET /users/:userId', 'GET /workspaces', 'POST /workspaces', 'GET /workspaces/default', 'GET /models', 'GET /model-versions', 'GET /pipelines', 'GET /deployments',
     'GET /tags', 'POST /tags', 'GET /tags/:tagId', 'GET /connections', 'POST /connections', 'GET /registries', 'POST /registries', 'GET /tokens', 'POST /tokens',
   ].map((route) => [route, 'everybody'])),
 };
