@@ -139,8 +139,19 @@ export class PythonProcess implements ModelProcess {
         socket?.destroy();
         clearInterval(watch);
         launched.kill(); // what the model started goes with it
-        const error = verdict ?? new PotorooError('model_process_lost', `The model's process ${how}.${last.length > 0 ? ` Its last line: ${last.at(-1)?.slice(0, 300)}` : ''}`);
-        for (const job of jobs.values()) job.reject(error);
+        // Answers that it sent are in the socket still; what keeps that open longer is none of ours.
+        if (socket === undefined || socket.closed) return judge(how);
+        const late = setTimeout(() => socket?.destroy(), drainMs);
+        socket.once('close', () => {
+          clearTimeout(late);
+          judge(how);
+        });
+      };
+      const judge = (how: string): void => {
+        const error = verdict ?? new PotorooError('model_process_lost', `The model's process ${how}.${lastWords(last)}`);
+        // It takes requests in their order, so that those behind the first ones were not begun.
+        const begun = start.python.concurrency ?? 1;
+        [...jobs.values()].forEach((job, i) => { if (i < begun) job.reject(error); else void exited.then(() => job.resolve(undefined)); });
         jobs.clear();
         resolve(error);
       };
@@ -227,6 +238,12 @@ export class PythonProcess implements ModelProcess {
     clearTimeout(late);
     await this.#removed;
   }
+}
+
+/** A crash ends in a list of libraries; what it was stands above that. */
+function lastWords(last: readonly string[]): string {
+  const said = last.findLast((line) => line.startsWith('Fatal Python error')) ?? last.at(-1);
+  return said === undefined ? '' : ` Its last line: ${said.slice(0, 300)}`;
 }
 
 function typed(code: string, message: string): PotorooError {

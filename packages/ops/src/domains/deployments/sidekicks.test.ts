@@ -120,6 +120,20 @@ describe.each(databases)('what sidekicks were and wrote, on $name', ({ open }) =
     await expect(sidekicks.log(deploymentId, name(1), {})).rejects.toMatchObject({ code: 'sidekick_not_found' });
   });
 
+  test('of a deployment that has had very many is forgotten but for the newest, and those that are', async () => {
+    await begin();
+    for (let n = 1; n <= 6; n++) {
+      run(n);
+      write(n, 'words');
+    }
+    await sidekicks.flush();
+    for (const n of [1, 3, 4, 5]) end(n, null);
+    await sidekicks.flush();
+    await new SidekickStore(storage.db).prune(0, 3);
+    expect((await list()).map((s) => s.name)).toEqual([6, 5, 4, 2].map(name));
+    expect(await storage.db.selectFrom('sidekickLines').select('id').execute()).toHaveLength(4);
+  });
+
   test('is followed from its last lines to its end, by who may', async () => {
     await begin();
     run(1);

@@ -14,6 +14,8 @@ export interface SidekickBounds {
 export const defaultSidekickBounds: SidekickBounds = { days: 7, bytes: 8 * 1024 * 1024 };
 
 const flushMs = 300;
+/** After a failure, of a full disk say. */
+const retryMs = 5_000;
 /** Of one sidekick, in memory: beyond it the database is too slow and the oldest go. */
 const waitingBytes = 2 * 1024 * 1024;
 /** Ended sidekicks of one deployment. */
@@ -165,8 +167,8 @@ export class Sidekicks {
     }
   }
 
-  #arm(): void {
-    this.#timer ??= setTimeout(() => { void this.flush(); }, flushMs).unref();
+  #arm(ms = flushMs): void {
+    this.#timer ??= setTimeout(() => { void this.flush(); }, ms).unref();
   }
 
   async #write(): Promise<void> {
@@ -181,7 +183,7 @@ export class Sidekicks {
         if (isForeignKeyViolation(error)) known.id = null;
         else this.#parts.onError(error);
         if (known.id === null) this.#known.delete(key);
-        else this.#arm();
+        else this.#arm(retryMs);
       }
     }
   }

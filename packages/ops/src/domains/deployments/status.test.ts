@@ -16,6 +16,14 @@ const updating = { spec: spec('v2', 2), proven: spec('v1', 1), provenGeneration:
 const engine = (name: string, phase: EngineView['phase']): EngineView => ({
   name, revision: name.slice(0, 2), slot: Number(name.at(-1)), spool: '', phase, startedAt: 0, readyAt: null, exit: null, pid: 1, models: [], sidekicks: [], log: ['last words'],
 });
+/** An engine that is ready, beside which a model has failed so often since it last ran. */
+const fallen = (name: string, failures: number, challenger = false): EngineView => ({
+  ...engine(name, 'ready'), models: [{ name: 'm', version: 'v', sha: 's', status: 'Running' }, { name: 'other', version: 'w', sha: 's', status: 'Running' }],
+  sidekicks: [{
+    name: `side-${name}`, model: 'm', version: 'v', modelVersionId: 1, sha: 's', step: 0, challenger, state: failures === 0 ? 'running' : 'error', reason: failures === 0 ? null : { code: 'model_process_lost', message: 'It aborted.', log: ['a line'] },
+    restarts: 1, failures, since: 5, pid: null, memoryBytes: null, cpuSeconds: null, log: ['a line'],
+  }],
+});
 const crash = (count: number): Crash => ({ row: count, restarts: count, at: 0, engine: 'engine-gone', reason: { code: 'engine_crashed', message: 'It crashed.', log: ['why'] } });
 const memory = (more: Partial<Memory>): Memory => ({ ...newMemory(2, 0), ...more });
 const failed: Partial<Memory> = { failed: { code: 'warm_up_failed', message: 'It does not run.' } };
@@ -34,6 +42,11 @@ const table: [string, { row?: Partial<DeploymentRow>; engines?: EngineView[]; me
   ['the only one crashed once', { row: proven(1), memory: { crashes: { 'v1/0': crash(1) } } }, 'starting', 'engine_crashed', 0],
   ['the only one crashes again and again', { row: proven(1), memory: { crashes: { 'v1/0': crash(3) } } }, 'error', 'engine_crashed', 0],
   ['what crashed is ready again', { row: proven(1), memory: { crashes: { 'v1/0': crash(3) } }, engines: [engine('v1-0', 'ready')] }, 'running', null, 1],
+  ['a model of one of two fell', { row: proven(2), engines: [engine('v1-0', 'ready'), fallen('v1-1', 1)] }, 'degraded', 'model_process_lost', 1],
+  ['the model of the only one fell', { row: proven(1), engines: [fallen('v1-0', 1)] }, 'starting', 'model_process_lost', 0],
+  ['the model of the only one falls again and again', { row: proven(1), engines: [fallen('v1-0', 3)] }, 'error', 'model_process_lost', 0],
+  ['a model that fell runs again', { row: proven(1), engines: [fallen('v1-0', 0)] }, 'running', null, 1],
+  ['a challenger fell', { row: proven(1), engines: [fallen('v1-0', 3, true)] }, 'running', null, 1],
   ['the port is taken', { row: proven(1), trouble: { code: 'port_in_use', message: 'Taken.' }, engines: [engine('v1-0', 'ready')] }, 'degraded', 'port_in_use', 1],
   ['the disk is full before anything ran', { trouble: { code: 'storage_full', message: 'Full.' } }, 'error', 'storage_full', 0],
   ['undeployed, the last engine finishing', { row: { wanted: 'stopped' }, engines: [engine('v1-0', 'draining')] }, 'stopping', 'stopping', 0],
@@ -48,6 +61,12 @@ describe('the status of a deployment', () => {
     expect(status.reason?.message ?? 'A sentence.').toMatch(/^[A-Z\d].*\.$/);
     // Everything but a running engine says why.
     expect(status.engines.filter((e) => (e.reason === null) !== (e.state === 'running') || e.reason?.log?.length === 0)).toEqual([]);
+  });
+
+  test('a model whose sidekick fell is shown so, the others are not', () => {
+    const { engines, reason } = statusOf({ row: row(proven(1)), engines: [fallen('v1-0', 1)], memory: memory({}), trouble: null, limits: [], address: '' });
+    expect(engines).toMatchObject([{ state: 'running', models: [{ status: 'Error', message: 'It aborted.' }, { status: 'Running' }], sidekicks: [{ name: 'side-v1-0', model: 'm', modelVersion: 'v', state: 'error', restarts: 1, since: new Date(5), log: ['a line'] }] }]);
+    expect(reason).toMatchObject({ message: 'Model m does not answer (side-v1-0): It aborted.', log: ['a line'] });
   });
 
   test('a replica that waits for its restart is shown with what ended the last one', () => {
