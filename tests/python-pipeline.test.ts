@@ -1,91 +1,14 @@
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Batch, Column } from '@potoroo/batch';
-import type { Bundle, BundleModel, Field } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readBundle } from '../packages/engine/src/bundle.ts';
 import { loadPipeline, type Pipeline } from '../packages/engine/src/pipeline.ts';
-import { plainEnvironment, runChild } from '../packages/ops/src/domains/environments/child.ts';
-import { pythonRoot, type Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, temporary } from './frameworks/support.ts';
+import { temporary } from './frameworks/support.ts';
+import { expected, mixedBundle } from './support/mixed-pipeline.ts';
 
 const { folder, remove } = temporary();
-const field = (name: string, shape: number[] = []): Field => ({ name, type: 'float64', shape });
-let environment: Environment;
 let pipeline: Pipeline;
-
-const pre = "import pandas as pd\ndef wallaroo_json(data: pd.DataFrame):\n    return {'inputs': [[a, b, a * b, 1.0] for a, b in zip(data['a'], data['b'])]}\n";
-const custom = `import os
-from mac.inference import Inference
-from mac.inference.creation import InferenceBuilder
-
-class Doubler(Inference):
-    @property
-    def expected_model_types(self):
-        return {int}
-
-    def _predict(self, input_data):
-        if (input_data["output"] > 1e6).any():
-            os.kill(os.getpid(), 9)
-        return {"doubled": input_data["output"] * self.model}
-
-class Builder(InferenceBuilder):
-    @property
-    def inference(self):
-        return Doubler
-
-    def create(self, config):
-        made = self.inference()
-        made.model = 2
-        return made
-`;
-const post = "def wallaroo_json(data):\n    return [{'answer': value + 1} for value in data['doubled'].to_list()]\n";
-const train = `import pickle, sys
-import numpy as np
-from sklearn.linear_model import LinearRegression
-X = np.random.default_rng(1).normal(size=(50, 4))
-pickle.dump(LinearRegression().fit(X, X @ [1.0, 2.0, 3.0, 4.0]), open(sys.argv[1], "wb"))
-`;
-
-async function file(name: string): Promise<string> {
-  const path = join(folder, name);
-  if (name === 'pre.py' || name === 'post.py') writeFileSync(path, name === 'pre.py' ? pre : post);
-  else if (name === 'custom.zip') spawnSync('python3', ['-c', 'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], "w"); z.writestr("m/a.py", sys.argv[2]); z.close()', path, custom]);
-  else {
-    const [pickled, work] = [join(folder, 'model.pkl'), join(folder, 'convert')];
-    mkdirSync(work);
-    spawnSync(environment.python, ['-c', train, pickled]);
-    const config = JSON.stringify({ fileName: 'model.pkl', inputSchema: [field('inputs', [4])], outputSchema: [field('output')] });
-    const end = await runChild(environment.python, ['-m', 'potoroo_runtime.convert', '--model', pickled, '--framework', 'sklearn', '--out', join(work, 'm.onnx'), '--work', work, '--config', config], { env: plainEnvironment({ PYTHONPATH: pythonRoot, HOME: work }), silenceMs: 60_000, timeoutMs: 60_000 });
-    expect(end.stdout).toContain('"ok": true');
-    copyFileSync(join(work, 'm.onnx'), path);
-  }
-  return path;
-}
-
-/** Python step, ONNX, own code, Python step. */
 beforeAll(async () => {
-  environment = await environmentOf('sklearn', ['pillow==11.3.0']);
-  const steps: [string, string, Field[], Field[]][] = [
-    ['pre.py', 'python', [field('a'), field('b')], [field('inputs', [4])]], ['model.onnx', 'onnx', [], []], ['custom.zip', 'custom', [field('output')], [field('doubled')]], ['post.py', 'python', [field('doubled')], [field('answer')]],
-  ];
-  const bundled = join(folder, 'bundle');
-  mkdirSync(bundled);
-  const models: BundleModel[] = [];
-  for (const [i, [name, framework, inputSchema, outputSchema]] of steps.entries()) {
-    const path = await file(name);
-    const sha256 = createHash('sha256').update(readFileSync(path)).digest('hex');
-    copyFileSync(path, join(bundled, sha256));
-    const native = framework === 'onnx';
-    models.push({
-      id: i, configId: i, name: name.split('.')[0] ?? '', version: `v${i}`, sha256, framework, fileName: name, file: sha256, config: native ? {} : { inputSchema, outputSchema },
-      ...(!native && { python: { environment: environment.hash, python: environment.python } }),
-    });
-  }
-  const bundle: Bundle = { format: 1, pipeline: { id: 1, name: 'mixed', version: 'v', versionId: 1, workspaceId: 1, deploymentId: 1 }, steps: models.map(({ name, version }) => ({ type: 'model', model: { name, version } })), models };
-  writeFileSync(join(bundled, 'pipeline.json'), JSON.stringify(bundle));
+  const bundled = await mixedBundle(folder);
   pipeline = await loadPipeline(await readBundle(bundled), bundled, 1);
 }, 600_000);
 afterAll(async () => {
@@ -94,7 +17,6 @@ afterAll(async () => {
 });
 
 const rows = (...pairs: [number, number][]): Batch => ({ rows: pairs.length, columns: ['a', 'b'].map((name, i) => ({ kind: 'tensor', name, type: 'float64', shape: [], values: Float64Array.from(pairs.map((p) => p[i] ?? 0)) })) });
-const expected = (a: number, b: number): number => 2 * (a + 2 * b + 3 * a * b + 4) + 1;
 const answers = async (batch: Batch): Promise<number[]> => [...((await pipeline.run(batch, [])).outputs.columns[0] as Column & { values: Float64Array }).values];
 
 describe('a pipeline of Python, ONNX, own code and Python', () => {
@@ -108,6 +30,10 @@ describe('a pipeline of Python, ONNX, own code and Python', () => {
     const requests = Array.from({ length: 60 }, (_, i) => Array.from({ length: 1 + (i % 5) }, (__, k): [number, number] => [i, k]));
     const given = await Promise.all(requests.map((pairs) => answers(rows(...pairs))));
     given.forEach((values, i) => (requests[i] ?? []).forEach(([a, b], k) => { expect(values[k]).toBeCloseTo(expected(a, b), 6); }));
+  });
+  it('refuses an answer that has not one row for each row of the request', async () => {
+    await expect(answers(rows([-1000, 0], [1, 1]))).rejects.toMatchObject({ code: 'inference_failed', message: expect.stringContaining('gave 1 rows for the 2 rows') as string });
+    expect((await answers(rows([1, 1])))[0]).toBeCloseTo(expected(1, 1), 6);
   });
   it('loses only what is in flight in a process that dies', async () => {
     const before = Array.from({ length: 5 }, (_, i) => answers(rows([i, 1])));

@@ -37,13 +37,14 @@ export interface PythonStart {
 }
 export type Ready = Extract<FromPython, { type: 'ready' }>;
 interface Job {
-  resolve(body: Uint8Array): void;
+  resolve(body: Uint8Array | undefined): void;
   reject(error: PotorooError): void;
   since: number;
 }
 
 const defaults = { maxBodyBytes: 1024 ** 3, stallMs: 120_000, startMs: 1_800_000, runMs: 300_000 };
 const lingerMs = 2000;
+const drainMs = 500;
 /** Processes that a model may start: what starts more does not know what it does. */
 const mostProcesses = 256;
 
@@ -70,8 +71,8 @@ function environmentOf(start: PythonStart, work: string): Record<string, string>
 export interface ModelProcess {
   readonly ready: Ready;
   readonly exited: Promise<PotorooError>;
-  /** Arrow stream in, Arrow stream out. */
-  run(body: Uint8Array): Promise<Uint8Array>;
+  /** Arrow stream in, Arrow stream out; undefined when it ended before it began with it. */
+  run(body: Uint8Array): Promise<Uint8Array | undefined>;
   /** From here on it runs only where nothing else wants the core. */
   giveWay(): void;
   stop(): Promise<void>;
@@ -136,7 +137,6 @@ export class PythonProcess implements ModelProcess {
     const exited = new Promise<PotorooError>((resolve) => {
       const over = (how: string): void => {
         server.close();
-        socket?.destroy();
         clearInterval(watch);
         launched.kill(); // what the model started goes with it
         // Answers that it sent are in the socket still; what keeps that open longer is none of ours.
@@ -215,10 +215,14 @@ export class PythonProcess implements ModelProcess {
     return new PythonProcess(await ready, exited, removed, launched, socket as unknown as Socket, jobs);
   }
 
-  /** Arrow stream in, Arrow stream out. @throws PotorooError as the model's process says, `model_process_lost`, `deadline_exceeded` */
-  run(body: Uint8Array): Promise<Uint8Array> {
+  /**
+   * Arrow stream in, Arrow stream out; undefined when the process ended before it began with it.
+   * @throws PotorooError as the model's process says, `model_process_lost`, `deadline_exceeded`
+   */
+  run(body: Uint8Array): Promise<Uint8Array | undefined> {
+    const { exitCode, signalCode } = this.#launched.child;
+    if (exitCode !== null || signalCode !== null || this.#socket.destroyed) return this.exited.then(() => undefined);
     return new Promise((resolve, reject) => {
-      if (this.#socket.destroyed) return reject(new PotorooError('model_process_lost', "The model's process has ended."));
       const id = this.#next++;
       this.#jobs.set(id, { resolve, reject, since: Date.now() });
       writeMessage(this.#socket, { op: 'run', id }, body);

@@ -29,8 +29,8 @@ const firstPauseMs = 1000;
 const longestPauseMs = 30_000;
 
 /**
- * A model in a Python process of its own. When the process ends unasked, the requests in flight fail with
- * `model_process_lost`, and those after them wait for its successor.
+ * A model in a Python process of its own. When the process ends unasked, the requests that it worked on fail with
+ * `model_process_lost`; those that it had not begun, and those after them, wait for its successor.
  */
 class PythonRuntime implements Runtime {
   readonly #options: PythonModelOptions;
@@ -64,9 +64,12 @@ class PythonRuntime implements Runtime {
   }
 
   async run(batch: Batch): Promise<Batch> {
-    const process = await this.#process;
-    const answer = await process.run(encodeArrowStream(this.#named(batch)));
-    return decodeArrow(answer).batch;
+    const body = encodeArrowStream(this.#named(batch));
+    for (;;) {
+      const answer = await (await this.#process).run(body);
+      if (answer !== undefined) return decodeArrow(answer).batch;
+      if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
+    }
   }
 
   /** The proof that rows of different requests may share a run; only for models that give one row out per row in. */
