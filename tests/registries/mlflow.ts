@@ -29,7 +29,8 @@ export async function startMlflow(python: string, folder: string, { proxy }: { p
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
         text = (text + chunk.toString()).slice(-20_000);
-        const found = /running on (http:\/\/127\.0\.0\.1:\d+)/.exec(text)?.[1];
+        // MLflow 3 is served by uvicorn, MLflow 2 by gunicorn.
+        const found = /(?:running on|Listening at:) (http:\/\/127\.0\.0\.1:\d+)/.exec(text)?.[1];
         if (found !== undefined) resolve(found);
       });
     }
