@@ -9,6 +9,7 @@ import { admin, example, startServer, temporaryFolder, type Server } from './sup
  * That the command line reaches all of the SDK, and both all of the native API: a scenario of command lines is run against a real server,
  * and what is not reached by it has its reason here.
  */
+const images = 'needs an image registry and a container tool: tests/containers';
 const byId = 'for who has an id; commands find things by name';
 const registries = 'needs a model registry: tests/registries';
 const sidekicks = 'needs a model with a process of its own: tests/python-pipeline.test.ts';
@@ -18,10 +19,10 @@ const routesWithout: readonly (readonly [RegExp, string])[] = [
   [/^POST .*\/pipelines\/\{name\}\/infer$/, 'for curl: the SDK knows the deployment'],
   [/^PUT .*\/models\/\{name\}\/versions$/, 'for curl -T: the same as POST'],
   [/^GET .*\/pipelines\/\{pipelineId\}\/deployment$/, 'the same as GET /deployments/{deploymentId}'],
-  [/\/registries/, registries], [/\/sidekicks\/\{sidekick\}\/log/, sidekicks],
+  [/\/registries/, registries], [/\/images$/, images], [/\/sidekicks\/\{sidekick\}\/log/, sidekicks],
 ];
 const methodsWithout: readonly (readonly [RegExp, string])[] = [
-  [/^Registr/, registries], [/^Deployment\.(sidekickLog|followSidekickLog)$/, sidekicks],
+  [/^Registr/, registries], [/^(Models|Workspace)\.registerImage$/, images], [/^Deployment\.(sidekickLog|followSidekickLog)$/, sidekicks],
   [/^(Connections|Models|Tags|Users)\.get$|^Pipelines\.version$/, byId],
   [/^Logs\.(page|tables|tablePage)$|^Pages\.page$/, 'for programs that page themselves; commands read all, or export'],
   [/\.refresh$|^Pipeline\.(replaceWithModelStep|addValidations)$/, 'for programs that keep an object; commands read it anew and change steps of every kind in one way'],
@@ -105,11 +106,16 @@ it('the command line reaches the SDK, and both reach the native API', async () =
     'model frameworks', `model upload m ${join(example, 'model.onnx')} -t tensor`, `model upload spare ${join(example, 'model.onnx')}`, 'model list', 'model show m', 'model config m', 'model configure m --batch many', 'model search m', 'model upload-log m', 'model delete spare',
     'model share m', 'model unshare m', 'model logs m',
     'pipeline create p -m m', 'pipeline list', 'pipeline show p', 'pipeline versions p', 'pipeline step add p --validate one=out.label==1', 'pipeline step list p', 'pipeline step replace p 0 -m m', 'pipeline step remove p 1', 'pipeline step clear p', 'pipeline step undo p',
-    'pipeline deploy p', 'pipeline status p', `pipeline infer p ${rows}`, 'pipeline logs p', `pipeline logs p -o ${join(folder.path, 'x.arrow')}`, `pipeline logs p -o ${join(folder.path, 'x.ndjson')}`, 'pipeline partitions p', 'pipeline retention p --days 3', 'deployment list --everywhere', 'deployment status p', 'deployment sidekicks p',
+    'pipeline deploy p', 'pipeline status p', `pipeline infer p ${rows}`, 'pipeline logs p', `pipeline logs p -o ${join(folder.path, 'x.arrow')}`, `pipeline logs p -o ${join(folder.path, 'x.ndjson')}`, 'pipeline partitions p', 'pipeline retention p --days 3', 'deployment list --everywhere', 'deployment status p', 'deployment openapi p', 'deployment sidekicks p',
     'tag create t', 'tag list', 'tag add t -p p', 'tag add t -m m', 'tag show t', 'tag list -p p', 'tag list -m m', 'tag remove t -p p', 'tag remove t -m m', 'tag delete t',
     `connection create c X ${await file('details.json', { a: 1 })}`, 'connection list', 'connection show c', 'connection details c', 'connection add c', 'connection remove c', 'connection delete c',
-    'audit --all', 'key rotate', 'key list', 'registry list', 'pipeline undeploy p', 'pipeline delete p', 'workspace archive fraud', 'workspace use 1',
+    'audit --all', 'key rotate', 'key list', 'registry list', 'pipeline undeploy p', 'pipeline delete p', 'workspace archive fraud', 'workspace unarchive 2',
   ]) await potoroo(...line.split(' '));
+  await potoroo('workspace', 'use', 'fraud');
+  await potoroo('pipeline', 'create', 'q', '-m', 'm');
+  await potoroo('pipeline', 'step', 'clear', 'q');
+  const [, first] = JSON.parse(await potoroo('pipeline', 'versions', 'q', '--json')) as { version: string }[];
+  await potoroo('pipeline', 'delete', 'q', '--pipeline-version', first!.version);
   await potoroo('logout');
 
   const commands = new Set(reachedMethods);

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { ApiLogRetention } from '@potoroo/contract';
 import { action, example, size, wholeNumber, type ContextOf } from '../command.ts';
-import { findPipeline } from '../find.ts';
+import { findPipeline, findPipelineVersion } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 
 interface RetentionOptions { days?: number; size?: number; default?: boolean }
@@ -27,12 +27,18 @@ export function addPipelineKeeping(pipeline: Command, contextOf: ContextOf): voi
       show(context.output, found, () => table(['partition', 'first', 'next', 'records'], Object.entries(found).map(([partition, { start, end }]) => [partition, start, end, end - start]), 'Its log is empty.'));
     })), 'potoroo pipeline partitions breast-cancer');
 
-  example(pipeline.command('delete').description('delete a pipeline that is not deployed, with its versions and its log').argument('<name>')
-    .action(action(contextOf, async (context, name: string) => {
+  example(pipeline.command('delete').description('delete a pipeline that is not deployed, with its versions and its log, or one version of it').argument('<name>')
+    .option('--pipeline-version <version>', 'only this one, which is neither deployed nor the only one; the start of it is enough')
+    .action(action(contextOf, async (context, name: string, options: { pipelineVersion?: string }) => {
       const found = await findPipeline(context, name);
+      if (options.pipelineVersion !== undefined) {
+        const version = findPipelineVersion(found, options.pipelineVersion);
+        await found.deleteVersion(version.id, { signal: context.signal });
+        return show(context.output, version, () => `Deleted version ${version.version} of pipeline ${name}.`);
+      }
       await found.delete({ signal: context.signal });
       show(context.output, found.info, () => `Deleted pipeline ${name}.`);
-    })), 'potoroo pipeline delete breast-cancer');
+    })), 'potoroo pipeline delete breast-cancer', 'potoroo pipeline delete breast-cancer --pipeline-version 0f1c');
 }
 
 function describe({ days, bytes, effective }: ApiLogRetention): string {
