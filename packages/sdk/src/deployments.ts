@@ -30,6 +30,11 @@ export class Deployment {
   get id(): number { return this.info.id; }
   get #path(): string { return `${base}/${this.id}`; }
 
+  /** OpenAPI 3.1 of its inference address, with the columns that it takes and gives: for those who generate clients. */
+  openapi(options: CallOptions = {}): Promise<Record<string, unknown>> {
+    return this.#calls.transport.json<Record<string, unknown>>(`${this.#path}/openapi.json`, options);
+  }
+
   status(options: CallOptions = {}): Promise<ApiDeploymentStatus> {
     return this.#calls.transport.json<ApiDeploymentStatus>(`${this.#path}/status`, options);
   }

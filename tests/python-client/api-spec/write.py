@@ -32,7 +32,7 @@ with step("the client writes the document"):
         outputs = files[name].run(feeds)
         written[name] = {
             "document": path.read_text(), "rows": rows, "answers": [{k: v.tolist()[i] for k, v in outputs.items()} for i in range(len(rows))],
-            "version": line.versions()[0].name(), "token": wl.auth._access_token().token,
+            "own": wl.httpx_client.get(f"api/v1/deployments/{line._deployment.id()}/openapi.json").json(), "version": line.versions()[0].name(), "token": wl.auth._access_token().token,
         }
     (pathlib.Path(os.environ["POTOROO_TEST_DIR"]).parent / "api-spec.json").write_text(json.dumps(written))
 

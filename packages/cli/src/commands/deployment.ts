@@ -27,6 +27,9 @@ export function addDeployment(program: Command, contextOf: ContextOf): void {
   example(deployment.command('status').description('show how the deployment of a pipeline is: engines, sidekicks and why they do not run').argument('<pipeline>')
     .action(action(contextOf, async (context, name: string) => showStatus(context, await of(context, name)))), 'potoroo deployment status breast-cancer');
 
+  example(deployment.command('openapi').description('write the API document (OpenAPI) of a deployed pipeline').argument('<pipeline>')
+    .action(action(contextOf, async (context, name: string) => context.output.out(JSON.stringify(await (await of(context, name)).openapi({ signal: context.signal }), null, 2)))), 'potoroo deployment openapi breast-cancer > breast-cancer.json');
+
   example(deployment.command('sidekicks').description('list the sidekicks that run and, for some days, those that ended').argument('<pipeline>')
     .option('-n, --limit <n>', 'how many, newest first', wholeNumber(1), 100)
     .option('--model <name>', 'only those of one model')

@@ -4,6 +4,7 @@ import {
   DeploymentSchema, DeploymentStatusSchema, DeployRequestSchema, IdSchema, PageQuerySchema, PageSchema, PotorooError, SidekickFollowQuerySchema, SidekickLogLineSchema, SidekickLogQuerySchema, SidekickQuerySchema, SidekickSchema,
 } from '@potoroo/contract';
 import type { Actor, Domains } from '../../domains/domains.ts';
+import { deploymentDocument } from './deployment-document.ts';
 import { sendEvents } from './events.ts';
 import { route, type NativeContext } from './route.ts';
 
@@ -35,6 +36,9 @@ export function deploymentRoutes(app: FastifyInstance, context: NativeContext): 
   route(app, context, 'GET', '/deployments', { tag, summary: 'List deployments', query: Query, answer: PageSchema(DeploymentSchema) }, ({ actor, query }) => deployments.list(actor, query));
   route(app, context, 'GET', '/deployments/:deploymentId', { tag, summary: 'Show a deployment', params: Params, answer: DeploymentSchema },
     ({ actor, params }) => deployments.get(actor, params.deploymentId));
+  route(app, context, 'GET', '/deployments/:deploymentId/openapi.json', {
+    tag, summary: 'The API document of a deployed pipeline', description: 'OpenAPI 3.1 of its inference address, with the columns that it takes and gives: for those who generate clients.', params: Params, answer: Type.Record(Type.String(), Type.Unknown()),
+  }, ({ actor, params }) => deploymentDocument(domains, actor, params.deploymentId));
   route(app, context, 'GET', '/deployments/:deploymentId/status', { tag, summary: 'Show how a deployment is', params: Params, answer: DeploymentStatusSchema },
     ({ actor, params }) => deployments.status(actor, params.deploymentId));
   route(app, context, 'GET', '/deployments/:deploymentId/events', {
