@@ -50,6 +50,16 @@ afterAll(async () => {
   if (server !== undefined) await stopOps(server);
 });
 
+it.each([3, 2] as const)('models of every signature and answer run in the Python runtime with MLflow %i', async (major) => {
+  const child = spawn(setUpMlflowPython(major), [join(root, 'tests', 'registries', 'pyfunc_cases.py')], {
+    cwd: server.folder, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: server.folder, PYTHONPATH: join(root, 'python'), PYTHONWARNINGS: 'ignore', MLFLOW_DISABLE_TELEMETRY: 'true', PYTHONDONTWRITEBYTECODE: '1' },
+  });
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const cases = JSON.parse(out.trim().split('\n').at(-1) || '[]') as { name: string; ok: boolean }[];
+  expect(cases.filter((c) => !c.ok), err.slice(-2000)).toEqual([]);
+  expect(cases.length, err.slice(-2000)).toBe(23);
+});
+
 it('the published client lists, uploads, deploys and infers', async () => {
   await mkdir(join(server.folder, 'flow'));
   await writeFile(join(server.folder, 'flow', 'given.json'), JSON.stringify({ url: proxy.url, plain: mlflow.url, token, expected }));
@@ -85,6 +95,16 @@ describe('the SDK', () => {
     expect(log).toMatch(/Fetching \d+ files \(\d+ bytes\)[^]*Fetched \d+ bytes[^]*The model is ready/);
     const answers = await infer('wine', expected.wine_rows);
     expect(answers.map((row) => row['out.predictions'])).toEqual(expected.wine);
+  });
+
+  it('a folder that somebody zipped is uploaded like any model', async () => {
+    const zip = join(server.folder, 'scaled.zip');
+    const pack = 'import glob, os, shutil, sys\nfound = [os.path.dirname(f) for f in glob.glob(sys.argv[1] + "/**/MLmodel", recursive=True) if os.path.isdir(os.path.dirname(f) + "/code")]\nshutil.make_archive(sys.argv[2][:-4], "zip", found[0])';
+    const packing = spawn('python3', ['-c', pack, join(server.folder, 'mlflow', 'artifacts'), zip]);
+    expect(await new Promise((resolve) => { packing.once('close', resolve); })).toBe(0);
+    const version = await (await potoroo.workspaces.get(workspaceId)).uploadModel('zipped', zip, { framework: 'mlflow' });
+    expect(version.info).toMatchObject({ framework: 'mlflow', runtime: 'flight', inputs: [{ name: 'a', type: 'float64' }, { name: 'b', type: 'int64' }] });
+    expect((await infer('zipped', expected.scaled_rows)).map((row) => row['out.scaled'])).toEqual(expected.scaled);
   });
 
   it('a server that does not hand out its store: what it reads for others', async () => {

@@ -136,6 +136,8 @@ def _columns(answer: Any, outputs: Optional[Any]) -> Mapping[str, Any]:
 
     from ..inputs import named
 
+    if answer is None:
+        raise ModelError("inference_failed", "The model returned nothing; it must return one value for each row.")
     if hasattr(answer, "columns") and hasattr(answer, "iloc"):
         return named({str(name): answer[name] for name in answer.columns}, outputs, OUTPUT)
     if isinstance(answer, Mapping):
@@ -147,6 +149,17 @@ def _columns(answer: Any, outputs: Optional[Any]) -> Mapping[str, Any]:
     if isinstance(answer, np.ndarray) and answer.ndim == 2 and outputs is not None and len(outputs.names) == answer.shape[1] > 1:
         return {name: answer[:, i] for i, name in enumerate(outputs.names)}
     return named([answer], outputs, OUTPUT)
+
+
+def warm_up(context: Any) -> Mapping[str, Any]:
+    """Ones for floats: what a signature wants as whole numbers has to be whole."""
+    import numpy as np
+    import pyarrow as pa
+
+    from ..schema import shape_of
+
+    shapes = {field.name: shape_of(field.type) for field in context.inputs}
+    return {name: np.ones(shape).tolist() for name, (shape, leaf) in shapes.items() if pa.types.is_floating(leaf) and -1 not in shape}
 
 
 def load(context: Any) -> Callable:
@@ -173,6 +186,7 @@ FRAMEWORK = Framework(
     # A model may do anything with its rows, and refuse made-up ones.
     aligned=False,
     lenient=True,
+    warm_up=warm_up,
     # The folder's own requirements come beside and before these; what the runtime itself needs is as new as they let it be.
     requirements=(
         "mlflow-skinny==3.17.2; python_version >= '3.10'",

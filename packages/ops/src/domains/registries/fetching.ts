@@ -25,6 +25,7 @@ export async function openArtifact(api: RegistryApi, path: Path, framework: stri
   // The published client has no word for MLflow's own format: arbitrary Python is the nearest that it can say.
   const runs = isModel && framework === 'custom' ? 'mlflow' : framework;
   if (runs !== framework) say('The folder is an MLflow model, so that it runs with MLflow.');
+  else if (isModel && runs !== 'mlflow') say(`It is uploaded as ${framework}, with all that is in the folder; as mlflow it would run as it is.`);
   return { fileName: `${entry.name.slice(0, 200)}.zip`, framework: runs, content: counted(api, files, zipOf, say, clock) };
 }
 
