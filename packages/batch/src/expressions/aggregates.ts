@@ -69,6 +69,15 @@ function values(v: Vector, start: number, end: number, countNulls: boolean): Flo
   return v.numbers.subarray(start, end).filter((_, i) => !v.nulls?.[start + i]);
 }
 
+/** Of these a null is a value as any other: of all nulls one for `NUnique`, and what stands at an end for `First` and `Last`. */
+function withNulls(name: Aggregate, v: Vector, start: number, end: number, otherwise: number | undefined): number | undefined {
+  if (name === 'NUnique' && otherwise !== undefined) {
+    for (let i = start; i < end; i++) if (isNull(v, i)) return otherwise + 1;
+  }
+  if ((name === 'First' || name === 'Last') && end > start && isNull(v, name === 'First' ? start : end - 1)) return undefined;
+  return otherwise;
+}
+
 const counts = (name: Aggregate): boolean => name === 'Length' || name === 'Count' || name === 'NUnique';
 
 /** Over the rows of the batch: one value, the same for every row. */
@@ -82,7 +91,7 @@ export function aggregate(path: Path, name: Aggregate, input: Node, options: Opt
       const v = input.run(c);
       const of = values(v, 0, v.length, name === 'Length');
       const result = v.scalar && !counts(name) && name !== 'Sum' ? reducers[name](of, options) : reducers[name](v.scalar && name !== 'Sum' ? new Float64Array(of.length * c.rows) : of, options);
-      return one(dtype, result, store);
+      return one(dtype, withNulls(name, v, 0, v.length, result), store);
     },
   };
 }
@@ -100,7 +109,8 @@ export function listAggregates(path: Path, name: Aggregate, input: Node & { dtyp
       const out = new Float64Array(v.length);
       const nulls = new Uint8Array(v.length);
       for (let i = 0; i < v.length; i++) {
-        const result = isNull(v, i) ? undefined : reducers[name](values(items, offsets[i] as number, offsets[i + 1] as number, name === 'Length'), {});
+        const [start, end] = [offsets[i] as number, offsets[i + 1] as number];
+        const result = isNull(v, i) ? undefined : withNulls(name, items, start, end, reducers[name](values(items, start, end, name === 'Length'), {}));
         if (result === undefined) nulls[i] = 1; else out[i] = store ? store(result) : result;
       }
       return fromNumbers(dtype, out, nulls, v.scalar);

@@ -55,6 +55,24 @@ test('an aggregate has to see the whole request', () => {
   expect(compileValidation(named(op(get('out.dense_1', 0), 'Gt', float(0))), fields)).toMatchObject({ rowwise: true, columns: ['out.dense_1'] });
 });
 
+describe('nulls in aggregates', () => {
+  const columns: Field[] = [{ name: 'in.a', type: 'int64', shape: [] }];
+  const over = (expression: unknown, nulls: number[]): number[] => [...compileValidation(named(expression), columns).evaluate({
+    rows: 4, columns: [{ kind: 'tensor', name: 'in.a', type: 'int64', shape: [], values: BigInt64Array.of(1n, 1n, 3n, 0n), nulls: Uint8Array.from(nulls) }],
+  })];
+  const agg = (name: string, of: unknown = column('in.a')) => ({ Agg: { [name]: of } });
+  test.each<[string, unknown, number[], boolean]>([
+    ['count of 0.18 counts them', op(agg('Count'), 'Eq', int(4)), [0, 0, 0, 1], true],
+    ['count of later versions does not', op(agg('Count', { input: column('in.a'), include_nulls: false }), 'Eq', int(3)), [0, 0, 0, 1], true],
+    ['len of later versions does', op(agg('Count', { input: column('in.a'), include_nulls: true }), 'Eq', int(4)), [0, 0, 0, 1], true],
+    ['n_unique has them as one value', op(agg('NUnique'), 'Eq', int(2)), [0, 0, 1, 1], true],
+    ['n_unique without any', op(agg('NUnique'), 'Eq', int(3)), [0, 0, 0, 0], true],
+    ['the last is one', call({ Boolean: 'IsNull' }, agg('Last')), [0, 0, 0, 1], true],
+    ['the first is none', call({ Boolean: 'IsNull' }, agg('First')), [0, 1, 1, 1], false],
+    ['mean leaves them out', op(agg('Mean'), 'Gt', float(1.6)), [0, 0, 0, 1], true],
+  ])('%s', (_, expression, nulls, expected) => expect(over(expression, nulls)).toEqual([expected, expected, expected, expected].map(Number)));
+});
+
 describe('refused when it is added, naming the part', () => {
   const deep = Array.from({ length: 300 }).reduce<unknown>((inner) => call({ Boolean: 'IsNot' }, inner), { Literal: { Boolean: true } });
   test.each([

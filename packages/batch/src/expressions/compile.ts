@@ -144,7 +144,9 @@ class Compiler {
         const o = object(at, of);
         return aggregate(at, 'Quantile', inner('expr', o.expr), { quantile: inner('quantile', o.quantile).literal ?? refuse(at, 'the quantile is a written number'), method: word(o.interpol, 'Nearest') });
       }
-      case 'Sum': case 'Min': case 'Max': case 'Mean': case 'Median': case 'Count': case 'NUnique': case 'First': case 'Last':
+      // Of 0.18 it counts nulls, too; later versions say whether it does.
+      case 'Count': return aggregate(at, wrapped !== of && (of as Record<string, unknown>)['include_nulls'] === false ? 'Count' : 'Length', inner(name, wrapped));
+      case 'Sum': case 'Min': case 'Max': case 'Mean': case 'Median': case 'NUnique': case 'First': case 'Last':
         return aggregate(at, name satisfies Aggregate, inner(name, wrapped));
       default: return refuse(at, `the aggregate ${name} is not supported`);
     }

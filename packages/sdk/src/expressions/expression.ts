@@ -88,7 +88,9 @@ export class Expression {
   max(): Expression { return this.#aggregate('Max'); }
   sum(): Expression { return this.#aggregate('Sum'); }
   median(): Expression { return this.#aggregate('Median'); }
-  count(): Expression { return this.#aggregate('Count'); }
+  /** Rows that are not null; `len` counts all. */
+  count(): Expression { return this.#count(false); }
+  len(): Expression { return this.#count(true); }
   nUnique(): Expression { return this.#aggregate('NUnique'); }
   first(): Expression { return this.#aggregate('First'); }
   last(): Expression { return this.#aggregate('Last'); }
@@ -108,6 +110,7 @@ export class Expression {
 
   #binary(op: string, other: Operand): Expression { return new Expression({ BinaryExpr: { left: this.json, op, right: lit(other).json } }); }
   #test(name: Json, ...more: Expression[]): Expression { return call({ Boolean: name }, this, ...more); }
+  #count(nulls: boolean): Expression { return new Expression({ Agg: { Count: { input: this.json, include_nulls: nulls } } }); }
   #aggregate(name: string): Expression { return new Expression({ Agg: { [name]: this.json } }); }
 }
 

@@ -89,7 +89,7 @@ const functions: Readonly<Record<string, Make>> = {
   abs: (e) => e.abs(), sign: (e) => e.sign(), floor: (e) => e.floor(), ceil: (e) => e.ceil(), sqrt: (e) => e.sqrt(), exp: (e) => e.exp(), log: (e, g) => e.log(n(g, 'base', Math.E)),
   round: (e, g) => e.round(n(g, 'decimals', 0)), clip: (e, g) => e.clip(n(g, 'lower_bound'), n(g, 'upper_bound')), pow: (e, g) => e.pow(g.expression('exponent')),
   cast: (e, g) => e.cast(g.oneOf<CastType>('dtype', castTypes)),
-  mean: (e) => e.mean(), min: (e) => e.min(), max: (e) => e.max(), sum: (e) => e.sum(), median: (e) => e.median(), count: (e) => e.count(), n_unique: (e) => e.nUnique(), first: (e) => e.first(), last: (e) => e.last(),
+  mean: (e) => e.mean(), min: (e) => e.min(), max: (e) => e.max(), sum: (e) => e.sum(), median: (e) => e.median(), count: (e) => e.count(), len: (e) => e.len(), n_unique: (e) => e.nUnique(), first: (e) => e.first(), last: (e) => e.last(),
   std: (e, g) => e.std(n(g, 'ddof', 1)), var: (e, g) => e.var(n(g, 'ddof', 1)), quantile: (e, g) => e.quantile(n(g, 'quantile'), g.oneOf('interpolation', interpolations, 'nearest')), any: (e) => e.any(), all: (e) => e.all(),
   'list.get': (e, g) => e.list.get(n(g, 'index')), 'list.first': (e) => e.list.first(), 'list.last': (e) => e.list.last(), 'list.contains': (e, g) => e.list.contains(g.expression('item')),
   'list.min': (e) => e.list.min(), 'list.max': (e) => e.list.max(), 'list.sum': (e) => e.list.sum(), 'list.mean': (e) => e.list.mean(), 'list.median': (e) => e.list.median(), 'list.std': (e) => e.list.std(),
