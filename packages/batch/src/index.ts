@@ -12,4 +12,4 @@ export { decodeV2, encodeV2, v2Datatype, type V2Answer, type V2Request } from '.
 export { compileValidation, type Validation } from './expressions/compile.ts';
 export { halfToNumber } from './float16.ts';
 export { take } from './take.ts';
-export { hash32, unitHash } from './hash.ts';
+export { hash32, unitHash, unitHashOf } from './hash.ts';

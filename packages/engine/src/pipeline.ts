@@ -41,6 +41,7 @@ export interface Pipeline {
   readonly modelInputs: readonly Field[];
   /** Columns beyond the models' inputs that splits decide by. */
   readonly keys: readonly KeyColumn[];
+  readonly keyNames: ReadonlySet<string>;
   readonly outputs: readonly Field[];
   /** Where the last step splits, its first model. */
   readonly lastModel: ModelIdentity;
@@ -252,6 +253,7 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number,
       inputs,
       modelInputs: first.inputs,
       keys,
+      keyNames: new Set(keys.map((k) => k.name)),
       outputs: last.outputs,
       lastModel,
       lastIsSplit: lastStep.type === 'random-split' || lastStep.type === 'key-split',

@@ -1,8 +1,8 @@
-import { conform, decodeArrow, decodeDictionary, decodeLoose, decodeRecords, encodeArrowFile, encodeArrowStream, encodeDictionary, encodeRecords, type Batch } from '@potoroo/batch';
+import { conform, decodeArrow, decodeDictionary, decodeRecords, encodeArrowFile, encodeArrowStream, encodeDictionary, encodeRecords, type Batch } from '@potoroo/batch';
 import { isPotorooError, PotorooError } from '@potoroo/contract/plain';
 import { answerRows, edgeResult, type Share } from '../serving/answer.ts';
 import type { Service } from '../serving/service.ts';
-import { conformWithKeys } from '../steps/keys.ts';
+import { conformWithKeys, withKeys } from '../steps/keys.ts';
 import { arrowFileType, arrowStreamType, inputForm, outputForm, recordsType, wallarooType, type InputForm } from './content.ts';
 import type { Exchange } from './exchange.ts';
 import { requestId, timeoutMs } from './headers.ts';
@@ -11,16 +11,20 @@ import { requestId, timeoutMs } from './headers.ts';
 const originalBytes = 64 * 1024;
 
 function decode(form: InputForm, body: Uint8Array, service: Service): Batch {
-  const { inputs, modelInputs, keys } = service.pipeline;
-  // A key may come as a text or a number, and in some pipelines not at all: no schema says that.
-  if (keys.length > 0) return conformWithKeys(form === 'arrow' ? decodeArrow(body).batch : decodeLoose(body), modelInputs, keys);
-  if (form === 'arrow') return conform(decodeArrow(body).batch, inputs);
-  if (form !== 'records') {
-    let at = 0;
-    while (body[at] === 0x20 || body[at] === 0x0a || body[at] === 0x0d || body[at] === 0x09) at++;
-    if (body[at] === 0x7b) return decodeDictionary(body, inputs);
+  const { inputs, modelInputs, keys, keyNames } = service.pipeline;
+  if (form === 'arrow') {
+    const { batch } = decodeArrow(body);
+    // A key may come as a text or a number, and in some pipelines not at all: no schema says that.
+    return keys.length > 0 ? conformWithKeys(batch, modelInputs, keys) : conform(batch, inputs);
   }
-  return decodeRecords(body, inputs);
+  const batch = (form !== 'records' && isObject(body) ? decodeDictionary : decodeRecords)(body, inputs, keyNames);
+  return keys.length > 0 ? withKeys(batch, keys) : batch;
+}
+
+function isObject(body: Uint8Array): boolean {
+  let at = 0;
+  while (body[at] === 0x20 || body[at] === 0x0a || body[at] === 0x0d || body[at] === 0x09) at++;
+  return body[at] === 0x7b;
 }
 
 /** The answer to a request that fails: the code, what is wrong and how to put it right; never more. */

@@ -1,4 +1,4 @@
-import { conform, halfToNumber, utf8At, utf8From, unitHash, type Batch, type Column, type Utf8 } from '@potoroo/batch';
+import { conform, halfToNumber, utf8At, utf8From, unitHash, unitHashOf, type Batch, type Column, type Utf8 } from '@potoroo/batch';
 import { PotorooError, type Field } from '@potoroo/contract/plain';
 
 /** An input column that decides where rows go, beyond what the models take. */
@@ -32,8 +32,43 @@ export function placeOf(key: string): number {
   return number >= 0 && number <= 1 ? number : unitHash(key);
 }
 
+/** Whether a text may be a number from 0 to 1, by its first byte: a digit or a dot. */
+const mayBeNumber = (byte: number | undefined): boolean => byte !== undefined && (byte === 0x2e || (byte >= 0x30 && byte <= 0x39));
+
+/**
+ * The place of each row's key in [0, 1].
+ * @throws PotorooError `schema_mismatch` where a row has none
+ */
+export function placesOf(column: Column, rows: number): Float64Array {
+  const places = new Float64Array(rows);
+  if (column.kind === 'tensor' && column.type === 'string' && column.shape.every((d) => d === 1) && column.nulls?.includes(1) !== true) {
+    // Most keys are no numbers: those are hashed where they lie.
+    const values = column.values as Utf8;
+    const { bytes, offsets } = values;
+    for (let i = 0; i < rows; i++) {
+      const from = offsets[i] as number;
+      places[i] = mayBeNumber(bytes[from]) ? placeOf(utf8At(values, i)) : unitHashOf(bytes, from, offsets[i + 1] as number);
+    }
+    return places;
+  }
+  keyTexts(column, rows).forEach((text, i) => {
+    if (text === null) throw missingKey(column.name);
+    places[i] = placeOf(text);
+  });
+  return places;
+}
+
 export function missingKey(name: string): PotorooError {
   return new PotorooError('schema_mismatch', `Column '${name}' is missing: the pipeline sends each row to a model by its value. Send it beside the model's inputs, a text or a number in each row.`, { fields: [{ field: name, message: 'missing' }] });
+}
+
+/** The batch, unless a row lacks a key that it needs. */
+export function withKeys(batch: Batch, keys: readonly KeyColumn[]): Batch {
+  for (const { name, required } of keys) {
+    const column = required ? batch.columns.find((c) => c.name === name) : undefined;
+    if (column?.nulls?.includes(1) === true) throw missingKey(name);
+  }
+  return batch;
 }
 
 /**

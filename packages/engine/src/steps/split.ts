@@ -1,6 +1,6 @@
-import { concat, take, type Batch } from '@potoroo/batch';
+import { concat, take, type Batch, type Column } from '@potoroo/batch';
 import { PotorooError, type Field, type Step } from '@potoroo/contract/plain';
-import { keyTexts, missingKey, placeOf } from './keys.ts';
+import { keyTexts, missingKey, placesOf } from './keys.ts';
 import { standIn, type ModelIdentity, type RunContext, type StepRunner } from './step.ts';
 
 export interface Branch { readonly identity: ModelIdentity; readonly runner: StepRunner }
@@ -21,25 +21,22 @@ export function pick(weights: readonly number[], place: number): number {
   return last;
 }
 
-function keyOf(context: RunContext, name: string): (string | null)[] {
+function keyOf(context: RunContext, name: string): Column {
   const column = context.input.columns.find((c) => c.name === name);
   if (column === undefined) throw missingKey(name);
-  return keyTexts(column, context.input.rows);
+  return column;
 }
 
 /** How a split step decides; `random` gives numbers of [0, 1). */
 export function routeOf(step: Extract<Step, { type: 'random-split' | 'key-split' }>, random: () => number): Route {
   if (step.type === 'key-split') {
     const routes = new Map(Object.keys(step.routes).map((value, i) => [value, i + 1]));
-    return (context) => Uint8Array.from(keyOf(context, step.splitKey), (text) => (text === null ? 0 : routes.get(text) ?? 0));
+    return (context) => Uint8Array.from(keyTexts(keyOf(context, step.splitKey), context.input.rows), (text) => (text === null ? 0 : routes.get(text) ?? 0));
   }
   const weights = step.weights.map((w) => w.weight);
   const { hashKey } = step;
   if (hashKey !== undefined) {
-    return (context) => Uint8Array.from(keyOf(context, hashKey), (text) => {
-      if (text === null) throw missingKey(hashKey);
-      return pick(weights, placeOf(text));
-    });
+    return (context) => Uint8Array.from(placesOf(keyOf(context, hashKey), context.input.rows), (place) => pick(weights, place));
   }
   return (context) => {
     const choice = new Uint8Array(context.input.rows);
