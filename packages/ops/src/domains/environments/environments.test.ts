@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -49,6 +49,9 @@ describe('an environment', () => {
     expect(lines[0]).toEqual(lines[1]);
     expect(lines[0]?.filter((line) => line.startsWith('Making environment'))).toHaveLength(1);
     expect(a?.packages).toContain('six==1.17.0');
+    // Compiled at once: the processes of models, which import it, may not write there.
+    const compiled = await readdir(join(root, plan.hash, 'lib', `python${plan.interpreter.version}`, 'site-packages', '__pycache__'));
+    expect(compiled.some((name) => name.startsWith('six.'))).toBe(true);
     const made = (await stat(join(root, plan.hash, 'environment.json'))).mtimeMs;
 
     const again = await new Environments({ root, cache }).ensure(plan);

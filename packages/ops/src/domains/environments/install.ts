@@ -30,9 +30,10 @@ export async function install(options: InstallOptions): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const settings = Object.fromEntries(Object.entries(process.env).filter(([name, value]) => indexSettings.test(name) && value !== undefined)) as Record<string, string>;
+  // Compiled now, as pip does it: a model's process may not write there, and would compile all it imports at every start.
   const env = plainEnvironment({
     ...settings, HOME: cache, TMPDIR: cache, PYTHONPATH: options.pythonRoot, PYTHONNOUSERSITE: '1', PIP_CACHE_DIR: join(cache, 'pip'), UV_CACHE_DIR: join(cache, 'uv'),
-    UV_PYTHON_DOWNLOADS: 'never', UV_NO_CONFIG: '1', PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PIP_PROGRESS_BAR: 'off',
+    UV_PYTHON_DOWNLOADS: 'never', UV_NO_CONFIG: '1', UV_COMPILE_BYTECODE: '1', PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PIP_PROGRESS_BAR: 'off',
   });
   const run = (command: readonly string[]): Promise<ChildEnd> =>
     runChild(interpreter.path, ['-m', 'potoroo_runtime.confined', '--write', folder, '--write', cache, ...(uv === undefined ? [] : ['--read', uv]), '--', ...command], {
