@@ -1,10 +1,12 @@
 """Models in processes of their own, as the published client shows them: their states, what they print, what was before; and how uploads and architectures go."""
 
+import asyncio
 import contextlib
 import datetime
 import io
 import os
 import pathlib
+import re
 import tempfile
 import time
 
@@ -172,12 +174,64 @@ with step("two requests at once, as the continuous batching config says"):
     assert configured.status_code == 200, configured.text
     assert configured.json()["model_config"]["continuous_batching_config"] == {"max_concurrent_batch_size": 2}
     pipeline.deploy(deployment_config=config())
-    import concurrent.futures
-
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: pipeline.infer(pd.DataFrame({"x": [1000.0]}))["out.y"].tolist(), range(2)))
-    assert answers == [[2000.0], [2000.0]], answers
+    answers = asyncio.run(pipeline.parallel_infer(pd.DataFrame({"x": [1000.0, 1000.0]}), timeout=30, num_parallel=2))
+    assert answers["out.y"].tolist() == [2000.0, 2000.0], answers
     pipeline.undeploy()
+
+
+
+class Hurried:
+    """The time module as the client sees it, with short waits between two looks at the status, so that each state is seen."""
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    @staticmethod
+    def sleep(seconds):
+        time.sleep(min(seconds, 0.05))
+
+
+def uploaded(model_name, file, **schemas):
+    """What the client prints while a scikit-learn model is loaded, and the model."""
+    printed = io.StringIO()
+    wallaroo.client.time = Hurried()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            found = wl.upload_model(model_name, str(file), framework=Framework.SKLEARN, **schemas)
+    finally:
+        wallaroo.client.time = time
+    print(printed.getvalue())
+    return printed.getvalue(), found
+
+
+matrix = dict(input_schema=pa.schema([pa.field("inputs", pa.list_(pa.float64(), 4))]), output_schema=pa.schema([pa.field("output", pa.float64())]))
+made = pathlib.Path(os.environ["POTOROO_TEST_DIR"]).parent
+
+with step("a model that becomes ONNX: tried natively, with success"):
+    printed, honest = uploaded("honest", made / "honest.pkl", **matrix)
+    assert re.search(r"Model is attempting loading to a native runtime\.+\s+Successful\s+Ready", printed), printed
+    assert "container" not in printed
+    assert wl.get_model("honest").config().runtime() == "onnx"
+    assert any("agrees with the framework on 128 rows" in str(line) for line in honest.get_upload_logs())
+
+with step("a model that converts wrongly: incompatible, then in a container runtime, and the log says why"):
+    printed, lying = uploaded("lying", made / "lying.pkl", **matrix)
+    assert re.search(r"Model is attempting loading to a native runtime\.+\s+Incompatible\s+Model is attempting loading to a container runtime\.+\s+Successful\s+Ready", printed), printed
+    assert wl.get_model("lying").config().runtime() == "flight"  # read anew: what the client holds may be of a moment before
+    assert any("does not agree with the framework" in str(line) for line in lying.get_upload_logs())
+    lies = wl.build_pipeline("lies")
+    lies.add_model_step(lying)
+    lies.deploy(deployment_config=config())
+    rows = pd.DataFrame({"inputs": [[1.0, 2.0, 3.0, 4.0], [0.5, 0.0, -0.5, 0.25]]})
+    assert lies.infer(rows)["out.output"].tolist() == [10.0, 0.25], "what the framework answers, not what its converter makes of it"
+    assert [s["model"]["name"] for s in lies.status()["sidekicks"]] == ["lying"]
+    lies.undeploy()
+
+with step("a file that is no model: tried both ways, an error with the reason"):
+    (folder / "broken.pkl").write_bytes(b"\x80\x04not a pickle")
+    printed, broken = uploaded("broken", folder / "broken.pkl", **matrix)
+    assert "ERROR!" in printed and re.search(r"native runtime\.+\s+Incompatible", printed), printed
+    assert "could not be loaded" in printed and broken.status() == "error", printed
 
 dense = models.dense(folder, "dense", 3)
 with step('"models uploaded default to the target architecture x86", and so do deployments'):
