@@ -35,6 +35,13 @@ describe('a plan', () => {
     expect(requirements).toContain('scikit-learn==1.3.0');
     expect(requirements.filter((r) => r.startsWith('scikit-learn'))).toHaveLength(1);
   });
+  it('is of a Python that the framework installs on, and refused for one that it does not', async () => {
+    const pythons = await environments.pythons();
+    const mxnet = environments.plan({ framework: 'mxnet', requirements: [] });
+    if (pythons.some((version) => ['3.9', '3.10', '3.11'].includes(version))) expect(['3.9', '3.10', '3.11']).toContain((await mxnet).interpreter.version);
+    else expect(await refusal(mxnet)).toMatchObject({ code: 'environment_failed', message: expect.stringContaining('3.11, 3.10, 3.9') as string });
+    expect(await refusal(environments.plan({ framework: 'mxnet', requirements: [], pythonVersion: '3.12' }))).toMatchObject({ code: 'environment_failed' });
+  });
   it('is refused for a framework that there is none of', async () => {
     expect(await refusal(environments.plan({ framework: 'fortran', requirements: [] }))).toMatchObject({ code: 'framework_unsupported' });
   });
