@@ -6,6 +6,7 @@
  * that it starts share core 0, so that whatever a challenger takes is taken from the champion; the client has core 1. Requests of one row
  * come at a steady rate, answered or not. Every answer is compared, byte for byte, with that of the champion alone. Percentiles are those of
  * the best of the repeats, which a neighbour on the machine has disturbed least; the last ratio is the median of those within a repeat.
+ * `--first` (Linux, root) ranks engine and client before what else runs on the machine; challengers still make way for everything.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,8 +27,12 @@ const kinds = {
   spins: { title: 'Python that computes 0.2 s', python: 'end = time.monotonic() + 0.2\n        while time.monotonic() < end: pass' },
 };
 const { values: options } = parseArgs({ options: {
-  seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '8' }, rates: { type: 'string', default: '1000,6000' }, variants: { type: 'string', default: Object.keys(kinds).join() }, out: { type: 'string' },
+  seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '8' }, rates: { type: 'string', default: '1000,6000' }, variants: { type: 'string', default: Object.keys(kinds).join() }, out: { type: 'string' }, first: { type: 'boolean', default: false },
 } });
+/** Where Linux shares cores between sessions first, a rank among threads is not enough. */
+const rankFirst = (pid) => { if (options.first) try { writeFileSync(`/proc/${pid}/autogroup`, '-20'); } catch { /* no such thing here */ } };
+const ranked = (command, args) => (options.first ? ['nice', ['-n', '-20', command, ...args]] : [command, args]);
+rankFirst('self');
 const [seconds, repeats, rates, variants] = [Number(options.seconds), Number(options.repeats), options.rates.split(',').map(Number), options.variants.split(',')];
 need('taskset', 'python3');
 
@@ -72,14 +77,16 @@ async function run(name, rate) {
   const port = await freePort();
   const spool = mkdtempSync(path.join(tmpdir(), 'bench-spool-'));
   const args = [path.join(here, '../packages/engine/dist/main.js'), '--bundle', bundle(name), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'];
-  const server = await startPinned({ command: process.execPath, args, spool }, port, async (base) => {
+  const [command, ranks] = ranked(process.execPath, args);
+  const server = await startPinned({ command, args: ranks, spool }, port, async (base) => {
     const answer = await fetch(base + where, { method: 'POST', headers: json, body: readFileSync(bodyFile), signal: AbortSignal.timeout(20_000) });
     const bytes = Buffer.from(await answer.arrayBuffer());
     if (answer.status !== 200) throw new Error(`${answer.status} ${bytes.toString().slice(0, 300)}`);
     if (!existsSync(expectedFile) || name === 'alone') writeFileSync(expectedFile, bytes);
   });
+  rankFirst(server.child.pid);
   try {
-    const load = async (length) => JSON.parse((await promisify(execFile)('taskset', ['-c', '1', process.execPath, path.join(here, 'steady.mjs'), server.base + where, bodyFile, String(rate), String(length), expectedFile, 'Content-Type: application/json'])).stdout);
+    const load = async (length) => JSON.parse((await promisify(execFile)(...ranked('taskset', ['-c', '1', process.execPath, path.join(here, 'steady.mjs'), server.base + where, bodyFile, String(rate), String(length), expectedFile, 'Content-Type: application/json']))).stdout);
     await load(1);
     const result = await load(seconds);
     const { shadows } = await (await fetch(`${server.base}/status`)).json();
@@ -96,13 +103,13 @@ for (let repeat = 0; repeat < repeats; repeat++) {
     for (const name of variants) {
       const result = await run(name, rate);
       results[rate][name].push(result);
-      say(`${repeat + 1}/${repeats} ${name} at ${rate}/s: p50 ${result.p50.toFixed(3)} p95 ${result.p95.toFixed(3)} p99 ${result.p99.toFixed(3)} ms, failed ${result.failed}, challenger ${JSON.stringify(result.seen)}, client late ${result.late.toFixed(1)} ms`);
+      say(`${repeat + 1}/${repeats} ${name} at ${rate}/s: p50 ${result.p50.toFixed(3)} p95 ${result.p95.toFixed(3)} p99 ${result.p99.toFixed(3)} ms, wrong ${result.wrong}, not answered ${result.missing}, challenger ${JSON.stringify(result.seen)}, client late ${result.late.toFixed(1)} ms`);
     }
   }
 }
 const lines = [`${cpus()[0]?.model.trim()}, ${cpus().length} cores, load average at the end ${loadavg()[0].toFixed(1)}; Node ${process.version}; ${repeats} repeats of ${seconds} s.`, ''];
 for (const rate of rates) {
-  lines.push(`### 1 row a request, ${shown(rate)} requests/s`, '', '| challenger | p50 ms | p95 ms | p99 ms | of alone: p50 | p95 | p99 | p50 within a repeat | failed or different | its rows: done, failed, left out |', '|---|---:|---:|---:|---:|---:|---:|---:|---:|---|');
+  lines.push(`### 1 row a request, ${shown(rate)} requests/s`, '', '| challenger | p50 ms | p95 ms | p99 ms | of alone: p50 | p95 | p99 | p50 within a repeat | wrong answers | its rows: done, failed, left out |', '|---|---:|---:|---:|---:|---:|---:|---:|---:|---|');
   const alone = results[rate].alone;
   for (const name of variants) {
     const mine = results[rate][name];
@@ -110,7 +117,7 @@ for (const rate of rates) {
     const ratio = (key) => (alone === undefined ? '' : (best(mine, key) / best(alone, key)).toFixed(2));
     const within = alone === undefined ? '' : median(mine.map((r, i) => r.p50 / alone[i].p50)).toFixed(2);
     const { seen } = mine.at(-1);
-    lines.push(`| ${kinds[name].title} | ${best(mine, 'p50').toFixed(3)} | ${best(mine, 'p95').toFixed(3)} | ${best(mine, 'p99').toFixed(3)} | ${ratio('p50')} | ${ratio('p95')} | ${ratio('p99')} | ${within} | ${mine.reduce((n, r) => n + r.failed, 0)} | ${seen === undefined ? '' : `${seen.done}, ${seen.failed}, ${seen.shed}`} |`);
+    lines.push(`| ${kinds[name].title} | ${best(mine, 'p50').toFixed(3)} | ${best(mine, 'p95').toFixed(3)} | ${best(mine, 'p99').toFixed(3)} | ${ratio('p50')} | ${ratio('p95')} | ${ratio('p99')} | ${within} | ${mine.reduce((n, r) => n + r.wrong, 0)} | ${seen === undefined ? '' : `${seen.done}, ${seen.failed}, ${seen.shed}`} |`);
   }
   lines.push('');
 }

@@ -1,8 +1,9 @@
 /**
  * Requests at a steady rate, whether answers come or not: steady.mjs URL BODY-FILE RATE SECONDS EXPECTED-FILE [HEADER: VALUE]...
  *
- * Prints {sent, right, failed, p50, p95, p99, max, late}: milliseconds from writing a request to its whole answer. Every answer is compared with the
- * expected bytes. `late` is the most that this process was behind its own plan, so that a starved client is seen for what it is.
+ * Prints {sent, right, wrong, missing, p50, p95, p99, max, late}: milliseconds from writing a request to its whole answer, which is compared
+ * with the expected bytes. `missing` are those that were not answered half a second after the last was sent; `late` is the most that this
+ * process was behind its own plan, so that a starved client is seen for what it is.
  */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -17,7 +18,7 @@ const request = Buffer.concat([Buffer.from(head), body]);
 const most = 512;
 const idle = [];
 const latencies = [];
-let [open, sent, right, failed, late] = [0, 0, 0, 0, 0];
+let [open, sent, right, wrong, late] = [0, 0, 0, 0, 0];
 
 /** One connection, one request at a time. */
 function connection() {
@@ -34,11 +35,11 @@ function connection() {
     if (rest.length < end + 4 + length) return;
     latencies.push(performance.now() - begun);
     if (said.startsWith('HTTP/1.1 200') && rest.subarray(end + 4, end + 4 + length).equals(expected)) right++;
-    else failed++;
+    else wrong++;
     rest = rest.subarray(end + 4 + length);
     idle.push(one);
   });
-  const lost = () => { failed++; open--; socket.destroy(); };
+  const lost = () => { open--; socket.destroy(); };
   socket.on('error', lost);
   return one;
 }
@@ -52,8 +53,7 @@ await new Promise((resolve) => {
     for (; sent < due; sent++) {
       let one = idle.pop();
       if (one === undefined && open < most) { open++; one = connection(); }
-      if (one === undefined) failed++;
-      else one.send();
+      one?.send();
     }
     if (sent < rate * seconds) setTimeout(tick, 1);
     else setTimeout(resolve, 500);
@@ -62,5 +62,5 @@ await new Promise((resolve) => {
 });
 latencies.sort((a, b) => a - b);
 const at = (share) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0;
-console.log(JSON.stringify({ sent, right, failed: sent - right, broken: failed, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1), late }));
+console.log(JSON.stringify({ sent, right, wrong, missing: sent - right - wrong, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1), late }));
 process.exit(0);
