@@ -158,7 +158,7 @@ for (const key of keys) {
   for (const name of wanted.filter((n) => !left[n] && (c.model !== 'step' || !n.endsWith('-batch')))) {
     try { await right(find(name, c.model).base, request(name, c)); names.push(name); } catch (error) { say(`${key} ${name}: ${error.message}`); }
   }
-  for (const name of names) { wrk(find(name, c.model).base, request(name, c), c.connections, 1); rates[name] = []; } // warm-up
+  for (const name of names) { wrk(find(name, c.model).base, request(name, c), 32, Math.max(3, seconds)); rates[name] = []; } // warm-up: the engine's code is compiled as it runs
   for (let i = 0; i < repeats; i++) {
     for (const name of names) {
       const { base, child } = find(name, c.model);
@@ -195,8 +195,7 @@ async function deployments() {
     for (const name of ['linear', 'step']) {
       const { framework, file, inputSchema, outputSchema } = models[name];
       const uploads = performance.now();
-      const model = await workspace.uploadModel(name, file, { framework });
-      await model.configure({ inputSchema, outputSchema });
+      const model = await workspace.uploadModel(name, file, { framework, inputSchema, outputSchema });
       await model.waitUntilReady();
       const uploaded = performance.now() - uploads;
       const times = [];

@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, makeModels, expectSameAnswers, expectConversion, temporary, type Case } from './support.ts';
+import { loadPython } from '../../packages/engine/src/runtimes/python.ts';
+import { environmentOf, makeModels, expectSameAnswers, expectConversion, optionsOf, temporary, type Case } from './support.ts';
 
 /** Model-making scripts, the environment each runs in, and the cases that have to come out of it. */
 const suites: readonly { script: string; framework: string; requirements: string[]; names: string[] }[] = [
@@ -21,6 +24,9 @@ const suites: readonly { script: string; framework: string; requirements: string
   },
 ];
 
+/** Frameworks whose models are archives, by how their cases begin. */
+const framed: Record<string, string> = { 'keras-saved': 'keras', 'tensorflow-saved': 'tensorflow', 'text-generation': 'hugging-face-text-generation', 'mxnet-gluon': 'mxnet' };
+
 describe.each(suites)('$script', ({ script, framework, requirements, names }) => {
   const { folder, remove } = temporary();
   let environment: Environment;
@@ -35,6 +41,16 @@ describe.each(suites)('$script', ({ script, framework, requirements, names }) =>
   it.each(names)('%s answers as its framework does', async (name) => {
     const runtime = await expectSameAnswers(cases.find((c) => c.name === name) as Case, environment, folder);
     await runtime.unload();
+  });
+  const archived = [...new Set(names.map((name) => framed[name.split('-').slice(0, 2).join('-')] ?? '').filter((name) => name !== ''))];
+  it.runIf(archived.length > 0)('an archive of something else is refused', async () => {
+    const file = join(folder, 'something-else.zip');
+    spawnSync(environment.python, ['-c', "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w'); z.writestr('model/readme.txt', 'hello'); z.writestr('model/data/more.txt', ''); z.close()", file]);
+    for (const name of archived) {
+      const found = cases.find((c) => c.framework === name) as Case;
+      const refused = await loadPython({ onLog: () => {}, ...optionsOf({ ...found, file }, environment) }).then((runtime) => runtime.unload(), (error: { code: string; message: string }) => error);
+      expect(refused, name).toMatchObject({ code: 'model_invalid' });
+    }
   });
   it('models become ONNX where that is promised, and where it is not a reason is given', async () => {
     const promised = cases.filter((c) => c.convert !== undefined);

@@ -189,6 +189,9 @@ def _call(pipe: Any, task: Task, row: Mapping[str, Any]) -> Any:
 def load(context: Any) -> Callable:
     task = TASKS[context.framework[len(PREFIX):]]
     _check(context, task)
+    listed = "model_index.json" if task.pipeline == "text-to-image" else "config.json"
+    if not (context.path / listed).is_file():
+        raise ModelError("model_invalid", f"The archive has no {listed} at its top. Zip the folder that the pipeline's save_pretrained wrote.")
     if task.pipeline == "text-to-image":
         one = _diffusion(context)
     else:
