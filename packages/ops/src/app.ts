@@ -99,7 +99,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const signingKeys = new SigningKeyService(db, access, { clock, accessTokenLifetime: settings.accessTokenLifetime, onKeys: () => access.changed() });
     const identity = new IdentityService(db, personalTokens, { ...settings, keys: signingKeys, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
     const workspaces = new WorkspaceService(db, access, users, clock);
-    const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds });
+    const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds, versions: settings.frameworkVersions });
     opened.push(() => environments.close());
     // Opened before the models, so that it closes after them: they fetch by it.
     const outgoing = new Outgoing(settings.allowedPrivateHosts ?? '');

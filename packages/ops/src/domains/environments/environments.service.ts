@@ -31,6 +31,8 @@ export interface EnvironmentsOptions {
   /** An interpreter that goes before those in PATH. */
   readonly python?: string | undefined;
   readonly sourceBuilds?: boolean;
+  /** Which versions uploads get that do not say. */
+  readonly versions?: 'current' | 'guide';
   /** `false`: `venv` and `pip` even where `uv` is present. */
   readonly uv?: false;
   readonly silenceMs?: number;
@@ -50,7 +52,7 @@ export class Environments {
   #uv: Promise<string | undefined> | undefined;
 
   constructor(options: EnvironmentsOptions) {
-    this.#options = { cache: join(options.root, 'cache'), sourceBuilds: false, silenceMs: 300_000, timeoutMs: 3_600_000, ...options };
+    this.#options = { cache: join(options.root, 'cache'), sourceBuilds: false, versions: 'current', silenceMs: 300_000, timeoutMs: 3_600_000, ...options };
   }
 
   /** The frameworks that Python serves. @throws environment_failed when there is no Python */
@@ -85,7 +87,7 @@ export class Environments {
     const facts = frameworks[wanted.framework];
     if (facts === undefined) throw new PotorooError('framework_unsupported', `Framework ${JSON.stringify(wanted.framework)} is not one of ${Object.keys(frameworks).join(', ')}.`);
     const interpreter = choose(pythonsFor(facts, await this.#found()), wanted.pythonVersion);
-    const guide = wanted.versions === 'guide' && facts.guideRequirements.length > 0;
+    const guide = (wanted.versions ?? this.#options.versions) === 'guide' && facts.guideRequirements.length > 0;
     const own = mergeRequirements(base, facts.requirements);
     const pinned = guide ? mergeRequirements(own, facts.guideRequirements) : own;
     const requirements = mergeRequirements(pinned, wanted.requirements);

@@ -34,6 +34,9 @@ describe('a plan', () => {
     const { requirements } = await environments.plan({ framework: 'sklearn', requirements: [], versions: 'guide' });
     expect(requirements).toContain('scikit-learn==1.3.0');
     expect(requirements.filter((r) => r.startsWith('scikit-learn'))).toHaveLength(1);
+    const old = new Environments({ root, versions: 'guide' });
+    expect((await old.plan({ framework: 'sklearn', requirements: [] })).requirements).toEqual(requirements);
+    expect((await old.plan({ framework: 'sklearn', requirements: [], versions: 'current' })).requirements).not.toContain('scikit-learn==1.3.0');
   });
   it('is of a Python that the framework installs on, and refused for one that it does not', async () => {
     const pythons = await environments.pythons();

@@ -77,7 +77,8 @@ async function environmentOf(environments: Environments, version: ModelVersion, 
   const requirements = [...given, ...needs.lines];
   // A model that says which Python it was made with knows better than what clients say of themselves.
   const pythonVersion = needs.python ?? (typeof conversion['python_version'] === 'string' ? conversion['python_version'] : undefined);
-  const plan = await environments.plan({ framework, requirements, pythonVersion, versions: conversion['versions'] === 'guide' ? 'guide' : 'current' });
+  const versions = conversion['versions'] === 'guide' || conversion['versions'] === 'current' ? conversion['versions'] : undefined;
+  const plan = await environments.plan({ framework, requirements, pythonVersion, versions });
   if (pythonVersion !== undefined && pythonVersion !== plan.interpreter.version) loading.say(`Python ${pythonVersion} was asked for and is not here; the model runs on Python ${plan.interpreter.version}.`);
   const found = await environments.find(plan.hash);
   if (found !== undefined) loading.say(`Environment ${plan.hash} with Python ${found.pythonVersion} is there already.`);
