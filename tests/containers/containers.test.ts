@@ -48,7 +48,7 @@ async function told(runtime: Runtime, value = 1): Promise<unknown> {
   return JSON.parse(utf8At(values, 0));
 }
 const tells = (expression: string): string => `def wallaroo_json(data):\n    found = {}\n    ${expression.split('\n').join('\n    ')}\n    return {'y': [json.dumps(found)] * len(data['x'])}`;
-const refusal = (of: Promise<unknown>): Promise<{ code: string; message: string }> => of.then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
+const refusal = (of: unknown): Promise<{ code: string; message: string }> => Promise.resolve(of).then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
 
 describe('the limits of a container', () => {
   it('memory is hard: what is over it is ended by the kernel, which is said, and the next request is served', async () => {

@@ -63,6 +63,8 @@ function workingTool(folder: string): Tool {
 
 function clear({ before }: Tool): void {
   for (const command of ['rm', 'rmi']) spawnSync('podman', [...before, command, '--all', '--force'], { timeout: 60_000 });
+  const root = before[before.indexOf('--root') + 1] ?? '';
+  spawnSync('umount', [join(root, 'overlay')]); // podman keeps its store mounted on itself
 }
 
 /** A small Debian with Python, as the file of an image. */
@@ -72,7 +74,7 @@ function baseImage(): string {
   mkdirSync(kept, { recursive: true });
   const root = mkdtempSync(join(tmpdir(), 'potoroo-debian-'));
   try {
-    run(['debootstrap', '--variant=minbase', '--include=python3', 'bookworm', root], 600_000);
+    run(['debootstrap', '--variant=minbase', '--include=python3,python3-distutils', 'bookworm', root], 600_000);
     run(['tar', '-C', root, '--exclude=./var/cache/apt/*', '--exclude=./usr/share/doc/*', '--exclude=./usr/share/locale/*', '--exclude=./usr/share/man/*', '-cf', `${file}.new`, '.']);
     renameSync(`${file}.new`, file);
   } finally {
