@@ -24,7 +24,6 @@ beforeAll(async () => {
   const dataDir = join(folder.path, 'data');
   const { db, close } = await createDatabase({ dataDir });
   const { pipelineId, deploymentId } = await deployed(db);
-  await db.updateTable('deployments').set({ wanted: 'stopped' }).execute();
   ({ name } = await db.selectFrom('pipelines').select('name').executeTakeFirstOrThrow());
   workspace = String((await db.selectFrom('workspaces').select('id').executeTakeFirstOrThrow()).id);
   const logs = await reopen(db, join(dataDir, 'logs'));
@@ -35,6 +34,8 @@ beforeAll(async () => {
   // Another model, another column.
   await logs.ingest(deploymentId, 'e1', frames(pipelineId, 'e1', rows, [{ n: rows, time: 1_700_000_999_999 }], { version: 'v2', columns: (some) => [floats('in.z', [], some.map(({ n }) => n)), floats('out.y', [], some.map(({ n }) => n))] }));
   await logs.close();
+  // Never deployed: there is nothing to bring back.
+  await db.deleteFrom('deployments').execute();
   await close();
   server = await startServer(dataDir, { POTOROO_LOG_RETENTION_DAYS: '0' });
   ({ potoroo } = commandIn(folder.path, server.url));

@@ -36,6 +36,8 @@ export interface LogLines { readonly bytes: Uint8Array; readonly records: number
 const pageSize = 1000;
 /** For what takes pages as they are. */
 const exportSize = 20_000;
+/** Milliseconds that a page of an export may take: others may be reading, too. */
+const exportTimeoutMs = 180_000;
 
 /**
  * Log records, fetched as they are read.
@@ -61,13 +63,13 @@ export class Logs implements AsyncIterable<LogRecord> {
   }
 
   /** One page as an Arrow table; all its records have one schema. */
-  async tablePage(cursor?: string, size = this.#size(pageSize)): Promise<LogPage<Table>> {
-    const { bytes, ...page } = await this.#raw(cursor, size, arrowFile);
+  async tablePage(cursor?: string, size = this.#size(pageSize), timeoutMs?: number): Promise<LogPage<Table>> {
+    const { bytes, ...page } = await this.#raw(cursor, size, arrowFile, timeoutMs);
     return { ...page, content: tableFromIPC(bytes) };
   }
 
-  async #raw(cursor: string | undefined, size: number, accept: string): Promise<{ bytes: Uint8Array; status: ApiLogPage['status']; cursor: string | null }> {
-    const response = await this.#transport.request(this.#path, { ...this.#call(cursor, size), headers: { accept } });
+  async #raw(cursor: string | undefined, size: number, accept: string, timeoutMs?: number): Promise<{ bytes: Uint8Array; status: ApiLogPage['status']; cursor: string | null }> {
+    const response = await this.#transport.request(this.#path, { ...this.#call(cursor, size), timeoutMs: this.#options.timeoutMs ?? timeoutMs, headers: { accept } });
     const status = logStatuses.find((known) => known === response.headers.get('potoroo-log-status'));
     if (status === undefined) throw new PotorooError('unreachable', 'The log page has no potoroo-log-status header; is a proxy dropping headers?');
     return { bytes: new Uint8Array(await response.arrayBuffer()), status, cursor: response.headers.get('potoroo-log-cursor') };
@@ -84,7 +86,7 @@ export class Logs implements AsyncIterable<LogRecord> {
 
   /** Pages as they go into a file, each with where the next one begins, so that an export can go on after a break: `from` is the cursor of the last one that arrived. */
   exportTables(from?: string): AsyncIterable<LogPage<Table>> {
-    return this.#pages((cursor, size) => this.tablePage(cursor, size), (content) => content.numRows, exportSize, from);
+    return this.#pages((cursor, size) => this.tablePage(cursor, size, exportTimeoutMs), (content) => content.numRows, exportSize, from);
   }
 
   /** The same as NDJSON: a line for each record. */
@@ -93,7 +95,7 @@ export class Logs implements AsyncIterable<LogRecord> {
   }
 
   async #linesPage(cursor: string | undefined, size: number): Promise<LogPage<LogLines>> {
-    const { bytes, ...page } = await this.#raw(cursor, size, 'application/x-ndjson');
+    const { bytes, ...page } = await this.#raw(cursor, size, 'application/x-ndjson', exportTimeoutMs);
     let records = 0;
     for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) records += 1;
     return { ...page, content: { bytes, records } };

@@ -13,6 +13,7 @@ import { bounds, removeExpired, type Removed } from './retention.ts';
 import { RetentionStore, type Retention } from './retention.store.ts';
 import { SegmentReader } from './segment.ts';
 import { spoolPieces } from './spool-files.ts';
+import { Turns } from './turns.ts';
 
 export interface LogParts {
   readonly db: Kysely<Database>;
@@ -61,6 +62,8 @@ export class LogService implements Logs {
   readonly #retentions: RetentionStore;
   #closing = false;
   #removing: Promise<unknown> = Promise.resolve();
+  /** A page in the making holds on to tens of MiB, and many at a time are no quicker than a few. */
+  readonly #reading = new Turns({ atOnce: 3, waiting: 200 });
   /** Least recently used first. */
   readonly #open = new Map<string, LogPartition>();
   /** The last task of each partition: one at a time writes. */
@@ -96,14 +99,18 @@ export class LogService implements Logs {
   async read(actor: Actor, { pipelineId, pipelineVersion, ...query }: LogQuery): Promise<LogPage> {
     const pipeline = await this.#parts.pipelines.get(actor, pipelineId);
     const source = { pipelineId, versions: pipelineVersion === undefined ? undefined : [pipelineVersion] };
-    return readPage(this.#context, [query.anomalies === true ? validated(source, pipeline) : source], query, this.#parts.onError);
+    return this.#readPage([query.anomalies === true ? validated(source, pipeline) : source], query);
   }
 
   async readModel(actor: Actor, model: ModelKey, query: Omit<LogQuery, 'pipelineId' | 'pipelineVersion'>): Promise<LogPage> {
-    const { pipelines, onError } = this.#parts;
+    const { pipelines } = this.#parts;
     const sources: LogSource[] = await pipelines.withModel(actor, model);
     if (query.anomalies === true) for (const [i, source] of sources.entries()) sources[i] = validated(source, await pipelines.get(actor, source.pipelineId));
-    return readPage(this.#context, sources, query, onError);
+    return this.#readPage(sources, query);
+  }
+
+  #readPage(sources: readonly LogSource[], query: Parameters<typeof readPage>[2]): Promise<LogPage> {
+    return this.#reading.take(() => readPage(this.#context, sources, query, this.#parts.onError));
   }
 
   async modelPartitions(actor: Actor, model: ModelKey): Promise<Record<string, { start: number; end: number }>> {

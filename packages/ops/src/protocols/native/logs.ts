@@ -6,6 +6,7 @@ import { encodeArrowFile, encodeArrowStream, encodeLines, encodeRecordsBytes, sl
 import { IdSchema, LogPageSchema, LogQuerySchema, LogRetentionSchema, PartitionsSchema, PotorooError, SetLogRetentionSchema, type ApiLogQuery } from '@potoroo/contract';
 import type { LogPage, LogQuery } from '../../domains/domains.ts';
 import { readCursor, writeCursor } from '../log-cursor.ts';
+import { holdPage } from '../unread-pages.ts';
 import { route, type NativeContext } from './route.ts';
 
 const tag = 'logs';
@@ -21,6 +22,7 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
     description: `By \`Accept\`: ${forms.join(', ')}. Outside JSON, \`potoroo-log-status\` and \`potoroo-log-cursor\` are headers of the answer. One schema a page: a page also ends where the schema changes.`,
   }, async ({ actor, params, query, request, reply }) => {
     const form = formOf(request.headers.accept);
+    holdPage(request, reply);
     return answerPage(reply, await logs.read(actor, { ...params, ...logQuery(query) }), form);
   });
   route(app, context, 'GET', '/models/:modelId/logs', {
@@ -28,6 +30,7 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
     description: 'Records of every pipeline version that has the model in a step, of all pipelines that you may see; as the log of a pipeline otherwise.',
   }, async ({ actor, params, query, request, reply }) => {
     const form = formOf(request.headers.accept);
+    holdPage(request, reply);
     return answerPage(reply, await logs.readModel(actor, { id: params.modelId }, logQuery(query)), form);
   });
   route(app, context, 'GET', '/pipelines/:pipelineId/logs/partitions', {

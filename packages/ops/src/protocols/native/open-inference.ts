@@ -47,6 +47,6 @@ export async function openInferenceRoutes(app: FastifyInstance, { proxy }: Nativ
 }
 
 /** The one member that clients of this protocol read, and the code; some of them read it of this content type only. */
-function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
   return answerProblem(thrown, request, reply, { type: 'application/json', body: ({ detail, code }) => ({ error: detail, code }) });
 }

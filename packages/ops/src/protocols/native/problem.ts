@@ -14,7 +14,13 @@ interface ErrorForm { readonly type: string; body(problem: Problem): object }
 const problemForm: ErrorForm = { type: 'application/problem+json', body: (problem) => problem };
 
 /** The error handler of everything that speaks the native API, and of paths that nobody has. `form` is that of a protocol of its own. */
-export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, form: ErrorForm = problemForm): FastifyReply {
+export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, form: ErrorForm = problemForm): FastifyReply | undefined {
+  // Whoever was being answered went away in the middle: there is nobody to tell.
+  if (reply.raw.headersSent) {
+    request.log.debug({ err: thrown }, 'an answer was not read to its end');
+    reply.hijack();
+    return undefined;
+  }
   const error = toPotorooError(thrown);
   if (error.status >= 500 && error.code !== 'no_engine_ready') request.log.error({ err: error.cause ?? error }, error.message);
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
