@@ -87,8 +87,8 @@ with step("files that are not models"):
             wl.upload_model("broken", folder / name, framework=Framework.ONNX)
 
 with step("a container image as a model"):
-    with raises("Model failed to upload", "422", "image"):
-        wl.register_model_image("image", "ghcr.io/example/model:1")
+    with raises("Model failed to upload", "422", "registry.invalid"):
+        wl.register_model_image("image", "registry.invalid/example/model:1")
 
 model = wl.upload_model("good", good.path, framework=Framework.ONNX)
 
