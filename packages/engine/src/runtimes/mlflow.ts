@@ -22,13 +22,13 @@ export function encodeScoring(batch: Batch, form: Form): { type: string; body: s
     // Before version 2 a frame was the body itself.
     case 'frame': return { type: `${type}; format=pandas-split`, body: encodeSplit(batch) };
     case 'inputs': return { type, body: `{"inputs":${encodeDictionary(batch)}}` };
-    case 'tensor': return { type, body: `{"inputs":${listOf(encodeDictionary(batch))}}` };
+    case 'tensor': return { type, body: `{"inputs":${listOf(batch)}}` };
     case 'instances': return { type, body: `{"instances":${encodeRecords(batch, '.')}}` };
   }
 }
 
-/** The list in a dictionary of one column. */
-const listOf = (dictionary: string): string => dictionary.slice(dictionary.indexOf(':[') + 1, -1);
+/** The rows of the one column, without its name. */
+const listOf = ({ rows, columns }: Batch): string => encodeDictionary({ rows, columns: columns.map((c) => ({ ...c, name: '' })) }).slice('{"":'.length, -1);
 
 /**
  * The outputs in the body of an answer: `{"predictions": X}`, or X alone before version 2, X being a list of records, an object
