@@ -34,6 +34,8 @@ describe('DeploymentConfigBuilder', () => {
     ['GPUs on both sides, one label', builder().cpus(0.25).memory('1Gi').gpus(1).deploymentLabel('doc-gpu-label:true').sidekickGpus(model, 1),
       { engine: { cpu: 0.25, gpu: 1, resources: both({ cpu: 0.25, memory: '1Gi', 'nvidia.com/gpu': 1 }), node_selector: 'doc-gpu-label:true' }, enginelb: {},
         engineAux: { images: { 'sm-model-7': { resources: both({ 'nvidia.com/gpu': 1 }), node_selector: 'doc-gpu-label:true' } } } }],
+    ['where models run', builder().isolation('container').sidekickIsolation(model, 'process'),
+      { engine: {}, enginelb: {}, engineAux: { isolation: 'container', images: { 'sm-model-7': { isolation: 'process' } } } }],
     ['architecture and accelerator of a sidekick', builder().sidekickArch(model, 'arm').sidekickAccel(model, 'cuda'),
       { engine: {}, enginelb: {}, engineAux: { images: { 'sm-model-7': { arch: 'arm', accel: 'cuda' } } } }],
     ['a workspace', new DeploymentConfigBuilder({ workspaceId: 5 }), { engine: {}, ...empty, workspace_id: 5 }],

@@ -1,4 +1,4 @@
-import { PotorooError, type Accelerator, type Architecture, type DeploymentConfig } from '@potoroo/contract';
+import { PotorooError, type Accelerator, type Architecture, type DeploymentConfig, type Isolation } from '@potoroo/contract';
 
 /** A model version, as far as its sidekick's settings are concerned. */
 export interface SidekickModel {
@@ -13,6 +13,7 @@ interface Part {
   arch?: Architecture;
   accel?: Accelerator;
   env?: Record<string, string>;
+  isolation?: Isolation;
 }
 
 interface Autoscale {
@@ -41,6 +42,7 @@ export class DeploymentConfigBuilder {
   #replicas: number | undefined;
   #autoscale: Autoscale | undefined;
   #label: string | undefined;
+  #isolation: Isolation | undefined;
 
   constructor(options: { workspaceId?: number } = {}) {
     this.#workspaceId = options.workspaceId;
@@ -138,6 +140,18 @@ export class DeploymentConfigBuilder {
     return this;
   }
 
+  /** Whether models with a process of their own run in a container, or as a child of their engine; as the server's settings say when not given. */
+  isolation(isolation: Isolation): this {
+    this.#isolation = isolation;
+    return this;
+  }
+
+  /** The same for one model. */
+  sidekickIsolation(model: SidekickModel, isolation: Isolation): this {
+    this.#sidekick(model).isolation = isolation;
+    return this;
+  }
+
   sidekickGpus(model: SidekickModel, count: number): this {
     this.#sidekick(model).gpus = whole('sidekickGpus', count, 0);
     return this;
@@ -160,6 +174,7 @@ export class DeploymentConfigBuilder {
       images[key] = {
         ...common(part, this.#label),
         ...(part.env === undefined ? {} : { env: Object.entries(part.env).map(([name, value]) => ({ name, value })) }),
+        ...(part.isolation === undefined ? {} : { isolation: part.isolation }),
       };
     }
     return {
@@ -171,7 +186,7 @@ export class DeploymentConfigBuilder {
         ...(this.#autoscale === undefined ? {} : { autoscale: { ...this.#autoscale } }),
       },
       enginelb: common(this.#balancer, undefined),
-      engineAux: { images },
+      engineAux: { ...(this.#isolation === undefined ? {} : { isolation: this.#isolation }), images },
       ...(this.#workspaceId === undefined ? {} : { workspace_id: this.#workspaceId }),
     };
   }
