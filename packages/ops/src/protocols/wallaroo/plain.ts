@@ -7,6 +7,7 @@ import { actorOf } from '../authenticate.ts';
 import { bodyOf, leaveBodies } from '../streams.ts';
 import { generated, Id, Maybe, post, type Context } from './http.ts';
 import { readCursor, writeCursor } from '../log-cursor.ts';
+import { holdPage } from '../unread-pages.ts';
 import { flatVersion } from './models.ts';
 import { all } from './pages.ts';
 import { inferenceUrl, pipelineNamed } from './pipelines.ts';
@@ -154,6 +155,7 @@ function logCalls(app: FastifyInstance, context: Context): void {
     start_time: Maybe(Type.String({ format: 'date-time' })), end_time: Maybe(Type.String({ format: 'date-time' })),
   }), async ({ actor, body, request, reply }) => {
     const { id } = await pipelineNamed(context, actor, body.workspace_id, body.pipeline_name);
+    holdPage(request, reply);
     const page = await context.domains.logs.read(actor, {
       pipelineId: id, limit: body.page_size ?? 100, order: body.order ?? 'desc',
       ...(body.start_time && { start: new Date(body.start_time) }), ...(body.end_time && { end: new Date(body.end_time) }), ...(body.cursor && { cursor: readCursor(body.cursor) }),
