@@ -34,10 +34,8 @@ export const ModelSchema = Type.Object({
 }, { $id: 'Model' });
 export type ApiModel = Static<typeof ModelSchema>;
 
-/** Query of an upload; the body is the file itself. */
-export const UploadQuerySchema = Type.Object({
-  framework: Type.String({ description: 'What made the model, such as `onnx`.' }),
-  fileName: Type.Optional(Type.String({ description: 'Name to show; `<model>.<framework>` when not given.' })),
+const simpleOptions = {
+  fileName: Type.Optional(Type.String({ description: 'Name to show; that of the file of a form, else `<model>.<framework>`.' })),
   arch: Type.Optional(ArchitectureSchema), accel: Type.Optional(AcceleratorSchema), visibility: Type.Optional(VisibilitySchema),
   pythonVersion: Type.Optional(Type.String({ description: 'Such as `3.11`: 3.9 to 3.12, as far as the server has it.' })),
   versions: Type.Optional(oneOf(['current', 'guide'], { description: 'Which pinned versions of the framework: current ones, or those that the guide names.' })),
