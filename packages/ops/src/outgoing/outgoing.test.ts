@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createRaw, type AddressInfo, type Server as RawServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { guardedLookup, mayConnect, readAllowed } from './addresses.ts';
@@ -77,15 +77,16 @@ describe('requests', () => {
     expect(asked).toBe(0);
   });
   test('a redirect is followed, but the token stays with whom it is for', async () => {
-    const seen: (string | undefined)[] = [];
-    const other = await serve((request, reply) => { seen.push(request.headers.authorization); reply.end('there'); });
+    const seen: string[] = [];
+    const note = (request: IncomingMessage) => { seen.push(`${request.headers.authorization} ${request.headers['x-key'] as string}`); };
+    const other = await serve((request, reply) => { note(request); reply.end('there'); });
     const first = await serve((request, reply) => {
-      seen.push(request.headers.authorization);
+      note(request);
       reply.writeHead(307, { location: request.url === '/' ? '/again' : `${other}/x` }).end();
     });
-    const answer = await outgoing().request(first, { codes, authorization: 'Bearer abc' });
+    const answer = await outgoing().request(first, { codes, authorization: 'Bearer abc', headers: { 'x-key': 'k' } });
     expect(await answer.text(100)).toBe('there');
-    expect(seen).toEqual(['Bearer abc', 'Bearer abc', undefined]);
+    expect(seen).toEqual(['Bearer abc k', 'Bearer abc k', 'undefined undefined']);
   });
   test('redirects end', async () => {
     const loop = await serve((_, reply) => { reply.writeHead(302, { location: '/' }).end(); });

@@ -18,8 +18,8 @@ const maxRedirects = 5;
 export interface OutgoingRequest {
   readonly codes: OutgoingCodes;
   readonly method?: 'GET' | 'POST';
+  /** Go, like `authorization`, to the origin of the address only, never to where that redirects. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Goes to the origin of `url` only, never to where that redirects. */
   readonly authorization?: string | undefined;
   readonly body?: string;
   readonly signal?: AbortSignal;
@@ -102,7 +102,7 @@ export class Outgoing {
     try {
       const answer = await this.#agent.request({
         origin: url.origin, path: url.pathname + url.search, method: request.method ?? 'GET', body: request.body ?? null,
-        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'potoroo', ...request.headers, ...(own && request.authorization !== undefined ? { authorization: request.authorization } : {}) },
+        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'potoroo', ...(own && { ...request.headers, ...(request.authorization !== undefined && { authorization: request.authorization }) }) },
         signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
       });
       return this.#answerOf(url, answer, codes);

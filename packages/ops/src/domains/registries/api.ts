@@ -36,15 +36,18 @@ export class RegistryApi {
     this.#left = bounds.listBytes;
   }
 
-  /** @throws registry_unreachable, registry_refused, registry_invalid, artifact_not_found, address_refused */
-  async json(path: string, query: Query): Promise<Json> {
+  /**
+   * @param most bytes of an answer that is no part of a list
+   * @throws registry_unreachable, registry_refused, registry_invalid, artifact_not_found, address_refused
+   */
+  async json(path: string, query: Query, most?: number): Promise<Json> {
     try {
       const answer = await this.open(path, query);
-      const text = await answer.text(Math.min(this.bounds.pageBytes, this.#left));
-      this.#left -= text.length;
+      const text = await answer.text(most ?? Math.min(this.bounds.pageBytes, this.#left));
+      if (most === undefined) this.#left -= text.length;
       return parse(text) ?? this.invalid(`answered ${path} with ${answer.headers['content-type'] ?? 'something'} and not with a JSON object. Is ${this.url} the address of an MLflow server, without /api at its end?`);
     } catch (error) {
-      if (isPotorooError(error) && error.code === 'body_too_large') return this.invalid('sent a list that is too large.');
+      if (isPotorooError(error) && error.code === 'body_too_large') return this.invalid('sent an answer that is too large.');
       if (this.#signal.aborted && !isPotorooError(error)) throw new PotorooError(codes.unreachable, `The registry ${this.#named} did not answer in time.`, { cause: error });
       throw error;
     }

@@ -103,10 +103,9 @@ const pieceBytes = 1 << 20;
 /** Databricks gives a file a megabyte at a time, as base64 in JSON. */
 async function* readPieces(api: RegistryApi, path: string, maxBytes: number): AsyncGenerator<Uint8Array> {
   for (let offset = 0; ;) {
-    const answer = await api.open(`${dbfs}/read`, { path, offset, length: pieceBytes });
-    const { data, bytes_read: count } = JSON.parse(await answer.text(2 * pieceBytes)) as { data?: unknown; bytes_read?: unknown };
+    const { data, bytes_read: count } = await api.json(`${dbfs}/read`, { path, offset, length: pieceBytes }, 2 * pieceBytes);
     const piece = Buffer.from(typeof data === 'string' ? data : '', 'base64');
-    if (piece.length !== count || piece.length > pieceBytes) return api.invalid(`sent ${piece.length} bytes of ${path} and calls them ${String(count)}.`);
+    if (piece.length !== numberOf(count) || piece.length > pieceBytes) return api.invalid(`sent ${piece.length} bytes of ${path} and says that they are more or less.`);
     offset += piece.length;
     if (offset > maxBytes) throw new PotorooError('body_too_large', `${path} is larger than the ${maxBytes} bytes that are taken.`);
     if (piece.length > 0) yield piece;

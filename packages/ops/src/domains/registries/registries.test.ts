@@ -163,6 +163,16 @@ describe.each(databases)('registries on $name', (database) => {
     }
   });
 
+  test.each<[string, unknown]>([['no JSON', undefined], ['fewer bytes than it says', { bytes_read: 5, data: 'aGVs' }], ['no bytes', { bytes_read: 5 }], ['more than was asked for', { bytes_read: 1_200_000, data: Buffer.alloc(1_200_000).toString('base64') }]])('a file system that sends %s is not believed', async (_, answer) => {
+    const lying: Handler = (url, __, reply) => {
+      if (!url.pathname.endsWith('/dbfs/read')) return undefined;
+      reply.end(answer === undefined ? '<html>' : JSON.stringify(answer));
+      return null;
+    };
+    const { registry } = await registryOf(lying, catalog({ m: 1 }, () => 'dbfs:/m'), dbfs({ 'm/model.onnx': Buffer.from('hello') }));
+    expect(await decided(await upload(registry.id, 'models:/m/1/model.onnx'))).toMatchObject({ status: 'error', reason: { code: 'registry_invalid' } });
+  });
+
   test('a fetch that the end of the server cut short is taken up by the next', async () => {
     let hold = true;
     const { registry } = await registryOf((url, _, reply) => {
@@ -230,6 +240,16 @@ describe.each(databases)('registries on $name', (database) => {
     };
     if (code === '') await expect(everything()).resolves.toBe('listed');
     else await expect(everything()).rejects.toMatchObject({ name: 'PotorooError', code, message: expect.stringMatching(/^[^\n]{10,600}$/) });
+  });
+
+  test('a registry that takes its time with every single answer is not waited for without end', async () => {
+    const { registry } = await registryOf(catalog({ cancer: 1 }), (url, _, reply) => {
+      if (url.pathname !== '/api/2.0/mlflow-artifacts/artifacts') return undefined;
+      const top = url.searchParams.get('path') === '1/cancer';
+      setTimeout(() => reply.end(JSON.stringify({ files: top ? Array.from({ length: 40 }, (__, i) => ({ path: `f${i}`, is_dir: true })) : [] })), 250);
+      return null;
+    });
+    await expect(registries.artifacts(t.bob, registry.id, 'cancer', '1')).rejects.toMatchObject({ code: 'registry_unreachable', message: expect.stringContaining('did not answer in time') });
   });
 
   test('nobody there, and an address that is not for users', async () => {
