@@ -262,7 +262,7 @@ export interface LogQuery {
   start?: Date; end?: Date;
   /** Continue from here (as `next` of the page before). */ cursor?: LogCursor;
   pipelineVersion?: string; partition?: string;
-  /** Rows that failed a validation, and no others. */
+  /** Rows that failed a validation, and no others. Where these are rare, a page can be empty and go on. */
   anomalies?: boolean;
 }
 /** A model by its id; or by its name, then of all workspaces that the actor sees. */

@@ -55,6 +55,29 @@ describe.each(databases)('logs on $name', ({ open }) => {
     expect(await all({ anomalies: true, start: new Date(t0 + 60), end: new Date(t0 + 69) })).toEqual([60, 63, 66, 69]);
   });
 
+  test('a search for rare rows ends its page when it has looked at enough, and goes on from there', async () => {
+    const checked = `rare-${one.pipelineId}`;
+    await storage.db.insertInto('pipelineVersions').values({ pipelineId: one.pipelineId, version: checked, steps: JSON.stringify([{ type: 'validations', validations: [{ name: 'v', expression: '{}' }] }]), createdAt: 1, createdBy: 'u1' }).execute();
+    const rare = (rows: readonly Row[]): Column[] => [floats('out.y', [], rows.map(({ n }) => n)), { kind: 'tensor', name: 'anomaly.count', type: 'int8', shape: [], values: Int8Array.from(rows, ({ n }) => (n === 7 || n === 410_000 ? 1 : 0)) }];
+    const [piece, pieces] = [20_000, 21];
+    for (let n = 0; n < pieces; n += 1) await ingest('e1', n * piece, rowsFrom(n * piece, piece), { version: checked, columns: rare, requests: 'one' });
+    for (const order of ['asc', 'desc'] as const) {
+      const found: unknown[] = [];
+      const sizes: number[] = [];
+      let cursor: LogPage['next'] | undefined;
+      while (cursor !== null) {
+        const page = await read({ anomalies: true, order, ...(cursor && { cursor }) });
+        sizes.push(page.batch.rows);
+        if (page.batch.rows > 0) found.push(...plain(page.batch, 'out.y'));
+        expect(page.status).toBe(page.next === null ? 'All' : 'ByteLimited');
+        cursor = page.next;
+      }
+      expect(found).toEqual(order === 'asc' ? [7, 410_000] : [410_000, 7]);
+      expect(sizes.length).toBeGreaterThan(2);
+      expect(sizes.length).toBeLessThan(6);
+    }
+  });
+
   test('rows of a model come from every pipeline that has it in a step and may be seen', async () => {
     const other = await deployed(storage.db);
     const { workspaceId } = await storage.db.selectFrom('pipelines').select('workspaceId').where('id', '=', one.pipelineId).executeTakeFirstOrThrow();

@@ -10,6 +10,8 @@ import { PartitionStream, type Rows } from './stream.ts';
 
 /** A page ends at this many bytes of columns, or rows, whatever its limit; it always has at least one row if there is any. */
 export const pageBounds = { bytes: 4 * 1024 * 1024, rows: 50_000 } as const;
+/** A page of rare rows also ends, maybe without any, when so many have been looked at for it. */
+export const lookedAt = 200_000;
 const attempts = 5;
 /** Rows are views of what was read of their segment; when those hold on to this much, they are copied out. */
 const heldBytes = 32 * 1024 * 1024;
@@ -68,6 +70,7 @@ class PageReader {
   #held = 0;
   #rows = 0;
   #bytes = 0;
+  #looked = 0;
 
   constructor(context: PartitionContext, sources: readonly LogSource[], query: PageQuery, window: Window) {
     this.#context = context;
@@ -105,6 +108,7 @@ class PageReader {
       if (takes % takesATurn === 0) await setImmediate();
       const best = await this.#best(streams);
       if (best === undefined) return 'All';
+      if (best === 'enough') return 'ByteLimited';
       const { stream, until } = best;
       if (this.#rows >= limit) return 'RecordLimited';
       if (this.#rows >= pageBounds.rows || this.#bytes >= pageBounds.bytes) return 'ByteLimited';
@@ -134,7 +138,7 @@ class PageReader {
   }
 
   /** The stream whose next row is next, and up to which other stream's row it may go on. Streams are opened only when it is their turn. */
-  async #best(streams: readonly PartitionStream[]): Promise<{ stream: PartitionStream; until: PartitionStream | undefined } | undefined> {
+  async #best(streams: readonly PartitionStream[]): Promise<{ stream: PartitionStream; until: PartitionStream | undefined } | 'enough' | undefined> {
     for (;;) {
       let best: PartitionStream | undefined;
       let second: PartitionStream | undefined;
@@ -147,7 +151,8 @@ class PageReader {
       }
       if (best === undefined) return undefined;
       if (best.ready) return { stream: best, until: second };
-      await best.load();
+      if (this.#window.anomalies === true && this.#looked >= lookedAt) return 'enough';
+      this.#looked += await best.load();
     }
   }
 }

@@ -69,16 +69,20 @@ export class PartitionStream {
     return this.#window.backwards ? this.partition > other.partition : this.partition < other.partition;
   }
 
-  /** Reads on until the next row is known, or one more chunk or list of segments had none. */
-  async load(): Promise<void> {
+  /** Reads on until the next row is known, or one more chunk or list of segments had none. How many rows that were. */
+  async load(): Promise<number> {
     const span = this.#spans.at(-1);
-    if (span === undefined) return this.#list();
+    if (span === undefined) {
+      await this.#list();
+      return 0;
+    }
     const { backwards } = this.#window;
     const row = (backwards ? this.position - 1 : this.position) - span.first;
     const read = await this.#context.reader.read(join(this.#context.folder, span.file), span.bytes, row, this.#window);
     if (read === undefined) {
       this.position = backwards ? span.first : span.first + span.rows;
-      return this.#nextSpan();
+      this.#nextSpan();
+      return 0;
     }
     const first = span.first + read.first;
     this.position = backwards ? Math.min(this.position, first + read.batch.rows) : Math.max(this.position, first);
@@ -88,6 +92,7 @@ export class PartitionStream {
     const batch = this.#challengers === undefined ? read.batch : await this.#challengers.join(read.batch, first, source.pipelineVersion.toString());
     this.#chunk = { batch, times, counts, first, bytesPerRow: Math.max(1, bytesOf(batch) / batch.rows), source };
     this.#settle();
+    return batch.rows;
   }
 
   /**
