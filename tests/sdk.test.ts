@@ -102,6 +102,16 @@ describe('from a file to predictions', () => {
     expect(Object.keys(row ?? {}).some((name) => name.startsWith('metadata_'))).toBe(true);
   });
 
+  it('names a request as it is told to, in the answer and in the log, and tells the server how long it waits', async () => {
+    const ids = ['of-records', 'of-a-table'];
+    const [row] = await pipeline.infer(rows.slice(0, 1), { dataset: ['metadata.request_id'], requestId: ids[0]!, timeoutMs: 100_000 });
+    expect(row).toEqual({ 'metadata.request_id': ids[0] });
+    await pipeline.infer(arrowRows(), { dataset: ['out'], requestId: ids[1]! });
+    const logged = async (): Promise<unknown[]> => (await pipeline.logs({ limit: 100_000 }).toArray()).map((record) => record['metadata.request_id']);
+    await expect.poll(logged, { timeout: 10_000 }).toEqual(expect.arrayContaining(ids));
+    await expect(pipeline.infer(rows, { timeoutMs: 1 })).rejects.toMatchObject({ code: 'deadline_exceeded' });
+  });
+
   it('logs equal what was inferred, row by row, as records and as Arrow', async () => {
     const since = new Date();
     const inferred: Record<string, unknown>[] = [];

@@ -10,6 +10,8 @@ export interface InferOptions extends CallOptions {
   readonly datasetExclude?: readonly string[];
   /** Between the parts of a column's name; `.` when not given. */
   readonly datasetSeparator?: string;
+  /** Names the request in the log (`metadata.request_id`), up to 128 of `A-Z a-z 0-9 . : _ -`; one is made when not given. */
+  readonly requestId?: string;
 }
 
 /** Columns `time`, `in.*`, `out.*`, `anomaly.count` and, when asked for, `metadata.*`, flat. */
@@ -35,14 +37,19 @@ async function send(transport: Transport, path: string, input: InferenceInput, o
   const datasetExclude = options.datasetExclude ?? (dataset.some((name) => name === 'metadata' || name.startsWith('metadata.')) ? [] : ['metadata']);
   const query = { 'dataset[]': dataset, 'dataset.exclude[]': datasetExclude, 'dataset.separator': options.datasetSeparator ?? '.' };
   const call = { signal, timeoutMs, method: 'POST', query } as const;
+  const more = {
+    ...(options.requestId !== undefined && { 'x-request-id': options.requestId }),
+    // Who waits longer than servers usually do says so.
+    ...(timeoutMs !== undefined && Number.isFinite(timeoutMs) && timeoutMs > 0 && { 'request-timeout': String(timeoutMs / 1000) }),
+  };
   if (isRows(input)) {
     const type = 'application/json; format=pandas-records';
-    const answer = await transport.bytes(path, { ...call, body: new TextEncoder().encode(stringifyRows(input)), headers: { 'content-type': type, accept: type } });
+    const answer = await transport.bytes(path, { ...call, body: new TextEncoder().encode(stringifyRows(input)), headers: { 'content-type': type, accept: type, ...more } });
     return parseExact(new TextDecoder().decode(answer)) as InferenceRow[];
   }
   const table = isTable(input);
   const body = table ? tableToIPC(input, 'file') : encodeArrowFile(batchOf(input));
-  const answer = await transport.bytes(path, { ...call, body, headers: { 'content-type': arrowFile, accept: arrowFile } });
+  const answer = await transport.bytes(path, { ...call, body, headers: { 'content-type': arrowFile, accept: arrowFile, ...more } });
   return table ? tableFromIPC(answer) : decodeArrow(answer).batch;
 }
 

@@ -13,6 +13,7 @@ interface InferCommandOptions {
   dataset?: readonly string[];
   datasetExclude?: readonly string[];
   datasetSeparator?: string;
+  requestId?: string;
   output?: string;
   timeout: number;
 }
@@ -37,6 +38,7 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
     .option('-d, --dataset <column>', 'columns to answer with: time, in, out, anomaly, metadata or deeper, such as out.label; may be repeated', collect)
     .option('-x, --dataset-exclude <column>', 'columns to leave out; may be repeated', collect)
     .option('--dataset-separator <text>', 'between the parts of a column name')
+    .option('--request-id <id>', 'what the log is to call this request')
     .option('-o, --output <file>', 'write the answer to a file; as an Arrow file when it came from one')
     .addOption(timeoutOption('how long to wait for the answer', 60))
     .action(action(contextOf, async (context, name: string, file: string, options: InferCommandOptions) => {
@@ -47,6 +49,7 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
         ...(options.dataset === undefined ? {} : { dataset: options.dataset }),
         ...(options.datasetExclude === undefined ? {} : { datasetExclude: options.datasetExclude }),
         ...(options.datasetSeparator === undefined ? {} : { datasetSeparator: options.datasetSeparator }),
+        ...(options.requestId === undefined ? {} : { requestId: options.requestId }),
       };
       if (input instanceof Table) emitTable(context, await found.infer(input, call), options.output);
       else emitRows(context, await found.infer(input, call), options.output);

@@ -99,6 +99,7 @@ test('tells the engine what time is left, whatever a caller says of it', async (
   })];
   await infer('[1]', { 'x-potoroo-timeout-ms': '9999999' });
   await infer('[1]', { 'request-timeout': '60' });
+  expect(await (await infer('[1]', { 'request-timeout': '1.1' })).text()).toBe('ok');
   const [usual, asked] = seen as [number, number];
   expect(usual).toBeGreaterThan(0);
   expect(usual).toBeLessThanOrEqual(500);
@@ -177,6 +178,8 @@ test('an engine that does not answer in time', async () => {
   const late = await infer('[]');
   expect([late.status, await codeOf(late)]).toEqual([504, 'deadline_exceeded']);
   expect(await codeOf(await infer('[]', { 'request-timeout': '0.05' }))).toBe('deadline_exceeded');
+  // 1.1 seconds are no whole number of milliseconds to a computer.
+  for (const seconds of ['0.0001', '0.0011']) expect(await codeOf(await infer('[]', { 'request-timeout': seconds }))).toBe('deadline_exceeded');
   expect(await codeOf(await infer('[]', { 'request-timeout': 'soon' }))).toBe('invalid_request');
 });
 

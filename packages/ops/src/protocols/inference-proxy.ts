@@ -83,7 +83,7 @@ export class InferenceProxy {
     if (asked === undefined) return this.#options.timeoutMs;
     const seconds = Number(asked);
     if (!Number.isFinite(seconds) || seconds <= 0) throw new PotorooError('invalid_request', `The header request-timeout is ${JSON.stringify(asked)}: give seconds, more than 0.`, { fields: [{ field: 'request-timeout', message: 'seconds, more than 0' }] });
-    return Math.min(seconds * 1000, maxTimeoutMs);
+    return Math.min(Math.ceil(seconds * 1000), maxTimeoutMs);
   }
 
   /** The engine is told what time is left: what has to be given up later must not begin, and challengers are waited for no longer. */
