@@ -300,6 +300,15 @@ def no_definition(w):
         line.clear()
     with raises("no step", "add_model_step"):
         w.wl.build_pipeline("conf-empty").deploy()
+    # The client reads splits back as nothing.
+    assert next(iter(w.wl.get_pipeline("conf-steps").versions()[0].definition()["steps"][0])) == "MetaValueSplit"
+    with raises("conf-steps", "versions()[0].deploy"):
+        w.wl.get_pipeline("conf-steps").deploy()
+    line = w.wl.get_pipeline("conf-steps")
+    line.versions()[0].deploy("conf-steps", [], w.config)
+    values = w.rows(2)
+    assert len(line.infer(frame(values, tier=["gold", "lead"]))) == 2
+    line.undeploy()
 
 
 @error("pipelines: a version that is not there")

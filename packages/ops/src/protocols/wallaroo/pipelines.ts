@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
@@ -30,9 +31,13 @@ export function pipelineRoutes(app: FastifyInstance, context: Context): void {
   post(app, '/v1/api/pipelines/create', Type.Object({
     pipeline_id: Type.String(), workspace_id: Id, definition: Maybe(Type.Object({}, { additionalProperties: true })),
   }), async ({ actor, body }) => {
-    const sent = readDefinition(body.definition);
-    const { items: [before] } = sent.some((step) => step.type === 'shadow') ? await pipelines.list(actor, { workspaceId: body.workspace_id, name: body.pipeline_id, limit: 1 }) : { items: [] };
-    const steps = keepFractions(sent, before?.versions[0]?.steps ?? []);
+    const { items: [known] } = await pipelines.list(actor, { workspaceId: body.workspace_id, name: body.pipeline_id, limit: 1 });
+    const before = known?.versions[0]?.steps ?? [];
+    // For "as it is" the client sends what it reads back, which of splits is nothing.
+    if (before.length > 0 && isDeepStrictEqual((body.definition as { steps?: unknown } | null | undefined)?.steps, [])) {
+      throw new PotorooError('pipeline_invalid', `No step was sent: of a pipeline that is there the Python client reads back model steps alone. Add the steps of ${body.pipeline_id} again, or deploy a version as it is: versions()[0].deploy("${body.pipeline_id}", []).`);
+    }
+    const steps = keepFractions(readDefinition(body.definition), before);
     const pipeline = await pipelines.create(actor, { workspaceId: body.workspace_id, name: body.pipeline_id, ...(steps.length > 0 ? { steps } : {}) });
     // The client deploys the newest version; one without steps is what a pipeline without a model has.
     const newest = pipeline.versions[0] ?? await pipelines.addVersion(actor, pipeline.id, []);
