@@ -5,16 +5,16 @@ import { models } from './0003_models.ts';
 import { pipelines } from './0004_pipelines.ts';
 import { idempotency } from './0007_idempotency.ts';
 import { logs } from './0010_logs.ts';
-import { tagsAndConnections } from './0030_tags_connections.ts';
 import { deployments } from './0020_deployments.ts';
+import { tagsAndConnections } from './0030_tags_connections.ts';
 import { modelExecution } from './0031_model_execution.ts';
 import { signIn } from './0040_sign_in.ts';
 import { audit } from './0041_audit.ts';
 import { logRetention } from './0050_log_retention.ts';
-import { registries } from './0063_registries.ts';
 import { seek } from './0061_seek.ts';
-import { sidekicks } from './0064_sidekicks.ts';
 import { images } from './0062_images.ts';
+import { registries } from './0063_registries.ts';
+import { sidekicks } from './0064_sidekicks.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -31,7 +31,7 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0041_audit': audit,
   '0050_log_retention': logRetention,
   '0061_seek': seek,
-  '0064_sidekicks': sidekicks,
-  '0063_registries': registries,
   '0062_images': images,
+  '0063_registries': registries,
+  '0064_sidekicks': sidekicks,
 };
