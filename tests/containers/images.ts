@@ -35,7 +35,7 @@ export function buildMlflowImages(release: Release, folder: string): Expected {
     'FROM potoroo-runtime', 'USER 0', 'ADD packages.tar /opt/packages/',
     'RUN for name in uvicorn gunicorn; do printf \'#!/bin/sh\\nexec python3 -m %s "$@"\\n\' $name > /usr/local/bin/$name; chmod +x /usr/local/bin/$name; done; python3 -m compileall -q /opt/packages || true',
     'ENV PYTHONPATH=/opt/packages MLFLOW_DISABLE_ENV_CREATION=true DISABLE_ENV_CREATION=true',
-    `ENTRYPOINT ["python3", "-c", "from mlflow.models import container as C; C._serve(${release === 'guide' ? '' : "'python_function'"})"]`,
+    `ENTRYPOINT ["python3", "-c", "from mlflow.models import container as C; C._serve('${release === 'guide' ? 'local' : 'python_function'}')"]`,
   ].join('\n'));
   build(`localhost/${release}-base`, base);
   for (const model of ['bikes', 'matrix']) {

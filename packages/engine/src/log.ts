@@ -15,6 +15,9 @@ export function configureLog(level: LogLevel, fields: Record<string, unknown>): 
   bound = fields;
 }
 
+// Whoever read this may be gone, as a host that was killed. Unheard, that error would be the engine's end, and the line about that the next.
+process.stdout.on('error', () => {});
+
 function write(level: Exclude<Level, 'silent'>, message: string, fields?: Record<string, unknown>): void {
   if (levels[level] < threshold) return;
   process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...bound, ...fields })}\n`);

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readlinkSync, statSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { constants, existsSync, readlinkSync } from 'node:fs';
+import { chmod, copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { availableParallelism, constants } from 'node:os';
+import { availableParallelism, constants as system } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { PotorooError } from '@potoroo/contract/plain';
 import { containerTool, identity, lastLine, removeContainers, sweepContainers, type ContainerTool } from './container-tool.ts';
@@ -25,6 +25,8 @@ const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? resolve(import.meta.dir
 const outOfMemory = 117;
 const nobody = '65534:65534';
 const lateMs = 2000;
+/** A larger file is not worth a copy. */
+const copyBelow = 1 << 29;
 
 let swept: Promise<unknown> | undefined;
 
@@ -44,7 +46,8 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
   const leashPath = join(start.folder, 'leash');
   const envFile = join(dirname(start.folder), 'env');
   await writeFile(envFile, envLines(start.env), { mode: 0o600 });
-  const mounted = mounts(reads, [...await openRoot(reads, dirname(start.folder)), [start.folder, start.folder]]);
+  const { user, sources } = start.ownUser === true ? { user: [], sources: new Map<string, string>() } : await userFor(tool, reads, dirname(start.folder));
+  const mounted = mounts(reads, sources, [...await openRoot(reads, dirname(start.folder)), [start.folder, start.folder]]);
   let leash: Socket | undefined;
   let held = '';
   const server = createServer((connection) => {
@@ -58,7 +61,7 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
   const forward = start.forward === undefined ? [] : ['--forward', start.forward.socket, start.forward.ports.join(',')];
   const child = spawn(tool.command[0] ?? '', [
     ...tool.command.slice(1), 'run', '--rm', '--pull', 'never', '--log-driver', 'none', ...args,
-    ...defaultsBeside(tool.runArgs, [...confinement(tool, start), ...limitArgs(tool, start.limits)]),
+    ...defaultsBeside(tool.runArgs, [...confinement(start), user, ...limitArgs(tool, start.limits)].filter((option) => option.length > 0)),
     '--env-file', envFile, '--workdir', start.work,
     ...mounted, ...tool.runArgs, '--entrypoint', start.interpreter, start.image,
     '-I', '-S', program, '--leash', leashPath, ...forward, '--', ...start.command,
@@ -98,7 +101,7 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
 
 function endOf(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal !== null) return `was lost: its container tool was ended by ${signal}`;
-  const inside = Object.entries(constants.signals).find(([, number]) => code === 128 + number)?.[0];
+  const inside = Object.entries(system.signals).find(([, number]) => code === 128 + number)?.[0];
   return inside === undefined ? `ended with status ${code}` : `was ended by ${inside}`;
 }
 
@@ -108,21 +111,32 @@ function envLines(env: Readonly<Record<string, string>>): string {
   return Object.entries(env).map(([name, value]) => `${name}=${value}\n`).join('');
 }
 
-function confinement(tool: ContainerTool, { ownUser = false, network = false, reads }: ContainerStart): string[][] {
+function confinement({ network = false }: ContainerStart): string[][] {
   return [
     ['--read-only'], ['--tmpfs', '/tmp'], ['--cap-drop', 'ALL'], ['--security-opt', 'no-new-privileges'], ['--security-opt', 'label=disable'], ['--pids-limit', '2048'],
     ...(network ? [] : [['--network', 'none']]),
-    ...(ownUser ? [] : [userArgs(tool, reads)]),
   ];
 }
 
-/** A user without rights that can still read what it is given. */
-function userArgs(tool: ContainerTool, reads: readonly string[]): string[] {
+/**
+ * A user without rights that can still read what it is given. Files of root that nobody else may read are copied for it; where
+ * they are too large for that it is root, which in there has no rights beyond reading its own.
+ */
+async function userFor(tool: ContainerTool, reads: readonly string[], holder: string): Promise<{ user: string[]; sources: Map<string, string> }> {
   const [user, group] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
-  if (user !== 0 && tool.name === 'podman') return ['--userns', 'keep-id'];
-  if (user !== 0) return ['--user', tool.rootless ? '0:0' : `${user}:${group}`];
-  // Files of root that nobody else may read can be read only by root, which in there has no rights beyond that.
-  return ['--user', reads.every((path) => ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0o4) & 0o4) !== 0) ? nobody : '0:0'];
+  const sources = new Map<string, string>();
+  if (user !== 0 && tool.name === 'podman') return { user: ['--userns', 'keep-id'], sources };
+  if (user !== 0) return { user: ['--user', tool.rootless ? '0:0' : `${user}:${group}`], sources };
+  for (const path of reads) {
+    const { mode, size } = await stat(path);
+    if ((mode & 0o4) !== 0) continue;
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG || size > copyBelow) return { user: ['--user', '0:0'], sources };
+    const copy = join(holder, `copy-${sources.size}`);
+    await copyFile(path, copy, constants.COPYFILE_FICLONE);
+    await chmod(copy, 0o444);
+    sources.set(path, copy);
+  }
+  return { user: ['--user', nobody], sources };
 }
 
 function limitArgs(tool: ContainerTool, { cpus, memoryBytes, gpus = 0 }: Limits): string[][] {
@@ -148,10 +162,10 @@ async function openRoot(reads: readonly string[], holder: string): Promise<[stri
   return [[folder, '/root']];
 }
 
-function mounts(reads: readonly string[], writes: readonly [string, string][]): string[] {
+function mounts(reads: readonly string[], sources: ReadonlyMap<string, string>, writes: readonly [string, string][]): string[] {
   const comma = [...reads, ...writes.flat()].find((path) => path.includes(','));
   if (comma !== undefined) throw new PotorooError('invalid_request', `${comma} cannot be given to a container: its path has a comma. Use another data folder.`);
-  return [...writes.map(([source, target]) => `type=bind,source=${source},target=${target}`), ...reads.map((path) => `type=bind,source=${path},target=${path},readonly`)].flatMap((mount) => ['--mount', mount]);
+  return [...writes.map(([source, target]) => `type=bind,source=${source},target=${target}`), ...reads.map((path) => `type=bind,source=${sources.get(path) ?? path},target=${path},readonly`)].flatMap((mount) => ['--mount', mount]);
 }
 
 /** Where the interpreter of an environment really lies: its folders, unless they are the system's, which the image has its own of. */
