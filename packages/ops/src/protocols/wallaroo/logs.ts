@@ -5,6 +5,7 @@ import { encodeArrowFile, select, type Batch } from '@potoroo/batch';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
+import { holdPage } from '../unread-pages.ts';
 import { type Context } from './http.ts';
 import { pipelineNamed } from './pipelines.ts';
 
