@@ -106,6 +106,19 @@ describe('the potoroo command', () => {
     const table = tableFromIPC(await readFile(join(folder.path, 'logs.arrow')));
     expect(table.numRows).toBe(24);
     expect((await potoroo(['pipeline', 'logs', 'classify', '--end', '2000-01-01'])).out).toBe('No records.\n');
+    expect((await potoroo(['pipeline', 'logs', 'classify', '--anomalies'])).out).toBe('No records.\n');
+    expect(await json<unknown[]>('model', 'logs', 'classifier')).toHaveLength(24);
+    expect(await potoroo(['model', 'logs', 'nobody'])).toMatchObject({ code: 4 });
+  });
+
+  it('opens a model to every user and takes it back; writes the API document of what is deployed', async () => {
+    expect((await potoroo(['model', 'share', 'classifier'])).out).toMatch(/^Version [\w-]+ of classifier is public\.\n$/);
+    expect(await json('model', 'unshare', 'classifier')).toMatchObject({ visibility: 'private' });
+    expect(await potoroo(['model', 'share', 'classifier', '--model-version', 'none'])).toMatchObject({ code: 4, err: expect.stringContaining('none') });
+    const { openapi, components } = JSON.parse((await potoroo(['deployment', 'openapi', 'classify'])).out) as { openapi: string; components: { schemas: { Row: object; Outputs: object } } };
+    expect(openapi).toBe('3.1.0');
+    expect(components.schemas.Row).toMatchObject({ properties: { tensor: { type: 'array', minItems: 30 } }, required: ['tensor'] });
+    expect(components.schemas.Outputs).toMatchObject({ properties: { label: { type: 'integer', format: 'int64' } } });
   });
 
   it('undeploys, and then says how to deploy', { timeout: 60_000 }, async () => {
