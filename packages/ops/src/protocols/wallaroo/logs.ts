@@ -87,6 +87,7 @@ export function logRoutes(app: FastifyInstance, context: Context): void {
     if (!Value.Check(Cursor, cursor)) throw new PotorooError('invalid_request', 'The body has to be an object of row offsets by partition, as `next` of the page before; {} for the first page.');
     const { dataset, exclude, separator, ...rest } = readQuery(request.url);
     const query = { ...rest, anomalies: topic.anomalies, ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) };
+    holdPage(request, reply);
     const read = (from: LogCursor | undefined): Promise<LogPage> => {
       const of = from === undefined ? query : { ...query, cursor: from };
       return 'model' in topic ? logs.readModel(actor, { name: topic.model }, of) : logs.read(actor, { ...of, pipelineId: topic.pipelineId });
