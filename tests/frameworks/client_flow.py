@@ -51,6 +51,10 @@ for found in (c for c in json.loads((folder / "cases.json").read_text()) if c["n
         kind = Framework(found["framework"])
         schemas = {} if found["framework"] == "tensorflow" else {"input_schema": schema(found["inputSchema"]), "output_schema": schema(found["outputSchema"])}
         model = client.upload_model(found["name"], found["file"], framework=kind, **schemas)
+        while "attempting" in model.status() or "pending" in model.status():  # the client does not wait for native ones
+            assert time.time() - started < 300, f"still {model.status()} after {time.time() - started:.0f} s"
+            time.sleep(0.5)
+            model = client.get_model(found["name"])
         assert model.status() in ("ready", "ModelStatus.READY") or "ready" in str(model.status()).lower(), model.status()
         answer["runtime"] = model.config().runtime()
         pipeline = client.build_pipeline(found["name"]).add_model_step(model)
