@@ -19,8 +19,10 @@ async function openProcess(options: PythonModelOptions): Promise<ModelProcess> {
   return ImageServer.open(options);
 }
 
-/** Above this a model gains little from merged runs, and proving that it keeps rows apart would slow the start. */
-const proveBelowMs = 20;
+/** Above this, proving that a model keeps rows apart would slow the start. */
+const proveBelowMs = 200;
+/** Below this, a run costs more than its rows; above, merged runs have to be seen to gain something. */
+const quickMs = 20;
 const aheadMs = 4;
 const mostAhead = 7;
 /** A server in an image works on several requests by itself. */
@@ -78,7 +80,9 @@ class PythonRuntime implements Runtime {
     if (!aligned || inputs.length === 0 || warmUpMs > proveBelowMs) return;
     try {
       const three = varied(inputs, 3);
+      const start = performance.now();
       const together = await this.run(three);
+      const middle = performance.now();
       for (let i = 0; i < 3; i++) {
         const alone = await this.run(slice(three, i, i + 1));
         const same = slice(together, i, i + 1).columns.every((c, k) => {
@@ -87,6 +91,7 @@ class PythonRuntime implements Runtime {
         });
         if (!same) return;
       }
+      if (warmUpMs > quickMs && middle - start > (performance.now() - middle) * 2 / 3) return;
       this.#description = { ...this.#description, mergeable: true };
     } catch {
       // it may dislike made-up data; that is no fault, but nothing is proven either
