@@ -41,6 +41,9 @@ function asOrder(value: string | undefined): 'asc' | 'desc' | undefined {
   throw invalid('order', value, 'asc or desc');
 }
 
+/** Whoever names datasets gets the time as well: the client looks for it in every log that it reads after an inference, asked for or not. */
+const withTime = (dataset: string[]): string[] => (dataset.length === 0 ? dataset : ['time', ...dataset]);
+
 /** The query as the client writes it: names may repeat, with or without brackets. */
 function readQuery(url: string): Omit<LogQuery, 'pipelineId'> & { dataset: string[]; exclude: string[]; separator: string | null } {
   const query = new URL(url, 'http://ops').searchParams;
@@ -51,7 +54,7 @@ function readQuery(url: string): Omit<LogQuery, 'pipelineId'> & { dataset: strin
   const order = asOrder(one('order'));
   return {
     limit: asRows(one('page_size')), ...(order && { order }), ...(start && { start }), ...(end && { end }),
-    dataset: many('dataset'), exclude: many('dataset.exclude'), separator: one('dataset.separator') ?? null,
+    dataset: withTime(many('dataset')), exclude: many('dataset.exclude'), separator: one('dataset.separator') ?? null,
   };
 }
 
