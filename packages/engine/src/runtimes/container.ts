@@ -65,7 +65,8 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
     '--env-file', envFile, '--workdir', start.work,
     ...mounted, ...tool.runArgs, '--entrypoint', start.interpreter, start.image,
     '-I', '-S', program, '--leash', leashPath, ...forward, '--', ...start.command,
-  ], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    // podman's monitor notes an end for want of memory in a file where it was started
+  ], { stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: dirname(start.folder) });
 
   let killed = false;
   let said = '';
