@@ -102,14 +102,13 @@ describe('from a file to predictions', () => {
     expect(Object.keys(row ?? {}).some((name) => name.startsWith('metadata_'))).toBe(true);
   });
 
-  it('names a request as it is told to, in the answer and in the log, and tells the server how long it waits', async () => {
+  it('names a request as it is told to, in the answer and in the log', async () => {
     const ids = ['of-records', 'of-a-table'];
     const [row] = await pipeline.infer(rows.slice(0, 1), { dataset: ['metadata.request_id'], requestId: ids[0]!, timeoutMs: 100_000 });
     expect(row).toEqual({ 'metadata.request_id': ids[0] });
     await pipeline.infer(arrowRows(), { dataset: ['out'], requestId: ids[1]! });
     const logged = async (): Promise<unknown[]> => (await pipeline.logs({ limit: 100_000 }).toArray()).map((record) => record['metadata.request_id']);
     await expect.poll(logged, { timeout: 10_000 }).toEqual(expect.arrayContaining(ids));
-    await expect(pipeline.infer(rows, { timeoutMs: 1 })).rejects.toMatchObject({ code: 'deadline_exceeded' });
   });
 
   it('logs equal what was inferred, row by row, as records and as Arrow', async () => {
@@ -169,6 +168,11 @@ describe('from a file to predictions', () => {
     ['a table without its column', () => tableFromIPC(tableToIPC(arrowRows().slice(0, 0))), 'empty_batch'],
   ])('refuses %s with a code and a sentence', async (_name, input, code) => {
     await expect(pipeline.infer(input() as never)).rejects.toMatchObject({ name: 'PotorooError', code, message: expect.stringMatching(/\.$/) });
+  });
+
+  // The last one: the engine may have begun, and log its rows a moment later.
+  it('waits no longer for an answer than it is told to', async () => {
+    await expect(pipeline.infer(rows, { timeoutMs: 1 })).rejects.toMatchObject({ code: 'deadline_exceeded' });
   });
 });
 
