@@ -14,7 +14,7 @@ export const FieldSchema = Type.Object(
   {
     name: Type.String(),
     type: Type.Unsafe<ElementType>(Type.Union(elementTypes.map((t) => Type.Literal(t)))),
-    shape: Type.Array(Type.Integer({ minimum: -1 }), { description: 'Shape of one row; -1 is a free dimension.' }),
+    shape: Type.Array(Type.Integer({ minimum: -1 }), { description: 'Shape of one row: [] for one value, [29] for 29 of them; -1 is a free dimension.' }),
     nullable: Type.Optional(Type.Boolean()),
     fields: Type.Optional(Type.Unsafe<RecordField[]>(Type.Array(Type.Object({}), { description: 'Set where the elements are records, which some Python models give: their fields. `type` then says nothing.' }))),
   },

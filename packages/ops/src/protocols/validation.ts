@@ -41,10 +41,12 @@ function* fieldsOf(errors: Iterable<ValueError>): Generator<ErrorField> {
 }
 
 function messageOf({ type, value, schema, message }: ValueError): string {
-  if (type === ValueErrorType.ObjectRequiredProperty) return 'is missing';
+  if (type === ValueErrorType.ObjectRequiredProperty) return ['is missing', ...(schema.description === undefined ? [] : [lower(schema.description).replace(/\.$/, '')])].join(': ');
   if (type === ValueErrorType.ObjectAdditionalProperties) return 'is not known here';
   const words = schema[Kind] === 'Union' ? (schema['anyOf'] as TSchema[]).map((s) => s['const'] as unknown) : [];
-  const rule = words.length > 0 && words.every((w) => w !== undefined) ? `use one of ${words.map((w) => JSON.stringify(w)).join(', ')}` : message.charAt(0).toLowerCase() + message.slice(1);
+  const rule = words.length > 0 && words.every((w) => w !== undefined) ? `use one of ${words.map((w) => JSON.stringify(w)).join(', ')}` : lower(message);
   const shown = JSON.stringify(value)?.slice(0, 80);
   return `${shown === undefined ? '' : `${shown} `}is not right: ${rule}`;
 }
+
+const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
