@@ -215,6 +215,14 @@ describe('an upload through the native API', { timeout: 180_000 }, () => {
     await deployment.undeploy();
   });
 
+  it('tells what is said while the model is loaded, and why it cannot be', async () => {
+    const said: string[] = [];
+    await step('tells', "def wallaroo_json(data: pd.DataFrame):\n    print('a first row')\n    return pd.DataFrame({'y': data['x']})", { onLog: (line: string) => said.push(line) });
+    expect(said.join('\n')).toMatch(/Loading .* as python\.[^]*a first row/);
+    await expect(step('fails', 'raise ValueError("not today")', { onLog: (line: string) => said.push(line) })).rejects.toMatchObject({ code: 'model_invalid' });
+    expect(said.at(-1)).toContain('not today');
+  });
+
   it('is refused at once by the field that is wrong', async () => {
     const wrong = (more: object) => step('never', 'pass', more);
     await expect(wrong({ inputSchema: [{ name: 'x', type: 'decimal', shape: [] }] })).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('inputSchema[0].type') as string });

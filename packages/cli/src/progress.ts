@@ -39,6 +39,19 @@ export function progress(output: Output, title: string, unit: 'bytes' | 'replica
   };
 }
 
+/** A line of an upload log without its time and stream. */
+export const logText = (line: string): string => line.replace(/^\S+Z (stdout|stderr) F /, '');
+
+/** Runs what tells in lines how it gets on, with the newest of them shown. */
+export async function toldLines<T>(output: Output, title: string, run: (onLog: (line: string) => void) => Promise<T>): Promise<T> {
+  const told = progress(output, title, 'records');
+  try {
+    return await run((line) => told.note(logText(line)));
+  } finally {
+    told.end();
+  }
+}
+
 function bar(share: number): string {
   const width = 24;
   const full = Math.round(share * width);

@@ -6,7 +6,7 @@ export { Deployment, Deployments, type WaitOptions } from './deployments.ts';
 export type { Infer, InferenceInput, InferenceRow, InferOptions } from './inference.ts';
 export type { Rows } from './json.ts';
 export { Logs, type LogLines, type LogOptions, type LogPage, type LogRecord } from './logs.ts';
-export { Model, Models, ModelVersion, type UploadOptions } from './models.ts';
+export { Model, Models, ModelVersion, type LoadOptions, type UploadOptions } from './models.ts';
 export { Pages, type Page } from './pages.ts';
 export { Pipeline, Pipelines, type DeployOptions } from './pipelines.ts';
 export { keySplit, modelStep, randomSplit, shadow, validations, type StepModel } from './steps.ts';

@@ -37,6 +37,12 @@ export interface UploadOptions extends CallOptions {
   /** False: not tried as ONNX. */
   readonly convert?: boolean;
   readonly onProgress?: (progress: UploadProgress) => void;
+  readonly onLog?: LoadOptions['onLog'];
+}
+
+export interface LoadOptions extends CallOptions {
+  /** Called with each line that is said while the model is loaded: packages that are installed, what became of its conversion. */
+  readonly onLog?: ((line: string) => void) | undefined;
 }
 
 /** One version of a model: an uploaded file, loaded once after the upload. */
@@ -80,17 +86,23 @@ export class ModelVersion {
   }
 
   /** @throws PotorooError with the code and the reason of a model that cannot be used; deadline_exceeded after `timeoutMs`, 30 minutes when not given: an environment may have to be made */
-  async waitUntilReady(options: CallOptions = {}): Promise<ModelVersion> {
-    const { signal, timeoutMs = 1_800_000 } = options;
+  async waitUntilReady(options: LoadOptions = {}): Promise<ModelVersion> {
+    const { signal, timeoutMs = 1_800_000, onLog } = options;
     const limit = AbortSignal.timeout(timeoutMs);
     let version = new ModelVersion(this.#calls, this.info);
-    for (let pause = 50; version.status !== 'ready'; pause = Math.min(pause * 2, 1000)) {
+    let said = 0;
+    for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
+      if (onLog !== undefined) {
+        const lines = await version.uploadLog({ signal });
+        for (const line of lines.slice(said)) onLog(line);
+        said = lines.length;
+      }
+      if (version.status === 'ready') return version;
       if (version.status === 'error') throw reasonError(version.info.reason, `Model ${version.name} cannot be used.`);
       if (limit.aborted) throw new PotorooError('deadline_exceeded', `Model ${version.name} is still ${version.status} after ${timeoutMs} ms.`);
       await delay(pause, undefined, signal === undefined ? {} : { signal });
       version = await version.refresh({ signal });
     }
-    return version;
   }
 
   /** `public`: every signed-in user may read it and take it into pipelines; `private`: its workspace alone. */
@@ -170,10 +182,10 @@ export class Models {
    * Registers a container image that serves MLflow's scoring protocol, and waits until it has been pulled and started once.
    * @throws PotorooError image_unavailable, container_unavailable, arch_mismatch, engine_start_timeout, with the reason
    */
-  async registerImage(workspaceId: number, name: string, image: ImageRegistration, options: CallOptions = {}): Promise<ModelVersion> {
-    const { timeoutMs, ...call } = options;
+  async registerImage(workspaceId: number, name: string, image: ImageRegistration, options: LoadOptions = {}): Promise<ModelVersion> {
+    const { timeoutMs, onLog, ...call } = options;
     const info = await createOnce<ApiModelVersion>(this.#calls.transport, `${apiPrefix}/workspaces/${workspaceId}/models/${encodeURIComponent(name)}/images`, image, call);
-    return new ModelVersion(this.#calls, info).waitUntilReady({ timeoutMs: timeoutMs ?? 1_800_000, signal: options.signal });
+    return new ModelVersion(this.#calls, info).waitUntilReady({ timeoutMs: timeoutMs ?? 1_800_000, signal: options.signal, onLog });
   }
 
   /**
@@ -182,7 +194,7 @@ export class Models {
    * @throws PotorooError invalid_name, invalid_request naming the option, body_too_large, model_invalid, model_unsupported, warm_up_failed, environment_failed
    */
   async upload(workspaceId: number, name: string, source: ModelSource, options: UploadOptions): Promise<ModelVersion> {
-    const { onProgress, signal, timeoutMs, fileName, framework, arch, accel, visibility, pythonVersion, versions: pinned, concurrency, convert, ...more } = options;
+    const { onProgress, onLog, signal, timeoutMs, fileName, framework, arch, accel, visibility, pythonVersion, versions: pinned, concurrency, convert, ...more } = options;
     const upload = await uploadOf(source, onProgress);
     const form = Object.keys(more).length === 0 ? undefined : formOf(more, upload);
     const info = await this.#calls.transport.json<ApiModelVersion>(`${apiPrefix}/workspaces/${workspaceId}/models/${encodeURIComponent(name)}/versions`, {
@@ -194,6 +206,6 @@ export class Models {
       timeoutMs: timeoutMs ?? Number.POSITIVE_INFINITY,
       signal,
     });
-    return await new ModelVersion(this.#calls, info).waitUntilReady({ signal });
+    return await new ModelVersion(this.#calls, info).waitUntilReady({ signal, onLog });
   }
 }

@@ -11,6 +11,7 @@ const patienceMs = 60_000;
 
 /** As of any upload; a file's name is that in the registry. */
 export type RegistryUploadOptions = Omit<UploadOptions, 'fileName' | 'onProgress'>;
+type StartOptions = Omit<RegistryUploadOptions, 'onLog'>;
 
 /** A server that keeps models, such as MLflow's, shared through workspaces. */
 export class Registry {
@@ -47,12 +48,12 @@ export class Registry {
    * @throws PotorooError with the code and the reason of a model that could not be fetched or cannot be used
    */
   async upload(workspaceId: number, name: string, path: string, options: RegistryUploadOptions): Promise<ModelVersion> {
-    const { timeoutMs, ...rest } = options;
-    return (await this.startUpload(workspaceId, name, path, rest)).waitUntilReady({ timeoutMs, signal: options.signal });
+    const { timeoutMs, onLog, ...rest } = options;
+    return (await this.startUpload(workspaceId, name, path, rest)).waitUntilReady({ timeoutMs, signal: options.signal, onLog });
   }
 
   /** The same without waiting: the version is `uploading`. */
-  async startUpload(workspaceId: number, name: string, path: string, options: RegistryUploadOptions): Promise<ModelVersion> {
+  async startUpload(workspaceId: number, name: string, path: string, options: StartOptions): Promise<ModelVersion> {
     const { signal, timeoutMs, ...upload } = options;
     return new ModelVersion(this.#calls, await createOnce<ApiModelVersion>(this.#calls.transport, `${base}/${this.id}/uploads`, { ...upload, workspaceId, name, path }, { signal, timeoutMs }));
   }

@@ -1,5 +1,5 @@
 import { apiPrefix, type ApiWorkspace, type ImageRegistration } from '@potoroo/contract';
-import type { Model, ModelSource, ModelVersion, UploadOptions } from './models.ts';
+import type { LoadOptions, Model, ModelSource, ModelVersion, UploadOptions } from './models.ts';
 import type { Pages } from './pages.ts';
 import type { Pipeline } from './pipelines.ts';
 import { createOnce, listOf, type Calls } from './calls.ts';
@@ -33,7 +33,7 @@ export class Workspace {
   }
 
   /** Registers a container image that serves MLflow's scoring protocol as a model. */
-  registerImage(name: string, image: ImageRegistration, options: CallOptions = {}): Promise<ModelVersion> {
+  registerImage(name: string, image: ImageRegistration, options: LoadOptions = {}): Promise<ModelVersion> {
     return this.#calls.models.registerImage(this.id, name, image, options);
   }
 

@@ -4,6 +4,7 @@ import { PotorooError, type Field } from '@potoroo/sdk';
 import { architectures, type Architecture } from '@potoroo/contract';
 import { action, example, type ContextOf } from '../command.ts';
 import { bytesText, show } from '../output.ts';
+import { toldLines } from '../progress.ts';
 import { readJson } from '../upload-options.ts';
 
 interface Options { username?: string; passwordStdin?: boolean; inputSchema?: string; outputSchema?: string; arch?: Architecture; public?: boolean }
@@ -22,10 +23,10 @@ export function addRegisterImage(model: Command, contextOf: ContextOf): void {
       if ((username === undefined) !== (passwordStdin !== true)) throw new PotorooError('invalid_request', 'Give --username and --password-stdin together: a password on the command line would be seen by others.');
       const workspace = await context.workspace();
       const credentials = username === undefined ? undefined : { username, password: (await readAll(process.stdin)).trim() };
-      const version = await workspace.registerImage(name, {
+      const version = await toldLines(context.output, `Registering ${image}`, (onLog) => workspace.registerImage(name, {
         image, ...(credentials && { credentials }), ...(arch && { arch }), ...(open === true && { visibility: 'public' as const }),
         ...(inputSchema !== undefined && { inputSchema: readJson(inputSchema, '--input-schema') as Field[] }), ...(outputSchema !== undefined && { outputSchema: readJson(outputSchema, '--output-schema') as Field[] }),
-      }, { signal: context.signal });
+      }, { signal: context.signal, onLog }));
       show(context.output, version.info, () => `Model ${version.name} is ready: ${version.info.fileName}, ${bytesText(version.info.size)}.`);
     })), 'potoroo model register-image bikes registry.example.com/ml/bikes:1 --input-schema in.json --output-schema out.json', 'pass show registry | potoroo model register-image bikes registry.example.com/ml/bikes:1 -u robot --password-stdin');
 }

@@ -7,7 +7,7 @@ import { bytesText, pairs, show, table } from '../output.ts';
 import { addLogs } from './inference.ts';
 import { addRegisterImage } from './model-image.ts';
 import { addModelVersions } from './model-versions.ts';
-import { progress } from '../progress.ts';
+import { logText, progress } from '../progress.ts';
 import { uploadOptionsOf, withUploadOptions, type GivenOptions } from '../upload-options.ts';
 
 interface UploadOptions extends GivenOptions {
@@ -37,6 +37,7 @@ export function addModel(program: Command, contextOf: ContextOf): void {
             bar.update(sent, total);
             if (sent === total) bar.note('loading it once …');
           },
+          onLog: (line) => bar.note(logText(line)),
         });
       } finally {
         bar.end();

@@ -4,6 +4,7 @@ import { PotorooError, type ApiRegistryArtifact, type Registry } from '@potoroo/
 import { action, example, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { bytesText, show, table } from '../output.ts';
+import { toldLines } from '../progress.ts';
 import { uploadOptionsOf, withUploadOptions, type GivenOptions } from '../upload-options.ts';
 
 interface UploadOptions extends GivenOptions { framework: string }
@@ -57,7 +58,8 @@ export function addRegistry(program: Command, contextOf: ContextOf): void {
     .option('-f, --framework <framework>', 'what made it; mlflow runs whole MLflow models', 'mlflow'))
     .action(action(contextOf, async (context, name: string, path: string, model: string, options: UploadOptions) => {
       const workspace = await context.workspace();
-      const version = await (await findRegistry(context, name)).upload(workspace.id, model, path, { framework: options.framework, ...uploadOptionsOf(options), signal: context.signal });
+      const found = await findRegistry(context, name);
+      const version = await toldLines(context.output, `Uploading ${path}`, (onLog) => found.upload(workspace.id, model, path, { framework: options.framework, ...uploadOptionsOf(options), signal: context.signal, onLog }));
       show(context.output, version.info, () => `Model ${version.name} is ready: ${version.info.fileName}, ${version.info.framework}, ${bytesText(version.info.size)}.`);
     })), 'potoroo registry upload lab models:/iris/2 iris', 'potoroo registry upload lab models:/iris@champion/model.pkl iris -f sklearn --input-schema in.json --output-schema out.json');
 

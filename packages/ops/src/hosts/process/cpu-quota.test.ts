@@ -12,7 +12,7 @@ const limits = { cpus: 0.5, memory: 2 ** 30, gpus: 0 };
 
 test('where the kernel lets this user, a process is held to its quota, and the group goes with it; elsewhere that is said', async () => {
   const quota = openCpuQuota('unit-test');
-  const [said] = limitSentences(limits, { cpuQuota: quota !== null, memoryPolled: true, cpus: 8 });
+  const [said] = limitSentences(limits, { cpuQuota: quota !== null, memoryPolled: true, cpus: 8, memory: 2 ** 40 });
   expect(said).toMatch(quota === null ? /advisory/ : /enforced/);
   if (quota === null) return;
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
@@ -38,6 +38,6 @@ test('where there are no control groups there is no quota', async () => {
   await rm(root, { recursive: true });
 });
 
-test('more CPUs than the machine has, and memory that cannot be watched, are said', () => {
-  expect(limitSentences({ ...limits, cpus: 16 }, { cpuQuota: false, memoryPolled: false, cpus: 2 }).join('\n')).toMatch(/cpus 16 is advisory.*\ncpus 16 is more than the 2 CPUs.*\nmemory 1024 MiB .*own watchdog/);
+test('more than the machine has, and memory that cannot be watched, are said', () => {
+  expect(limitSentences({ ...limits, cpus: 16 }, { cpuQuota: false, memoryPolled: false, cpus: 2, memory: 2 ** 29 }).join('\n')).toMatch(/cpus 16 is advisory.*\ncpus 16 is more than the 2 CPUs.*\nmemory 1024 MiB .*own watchdog.*\nmemory 1024 MiB is more than the 512 MiB/);
 });

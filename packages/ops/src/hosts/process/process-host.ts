@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Socket } from 'node:net';
@@ -84,7 +84,7 @@ class ProcessHost implements Host {
   }
 
   describeLimits(limits: EngineLimits): string[] {
-    return limitSentences(limits, { cpuQuota: this.#quota !== null, memoryPolled: residentBytes(process.pid) !== null, cpus: availableParallelism() });
+    return limitSentences(limits, { cpuQuota: this.#quota !== null, memoryPolled: residentBytes(process.pid) !== null, cpus: availableParallelism(), memory: totalmem() });
   }
 
   async open(deploymentId: number, port: number | null): Promise<number> {
