@@ -204,18 +204,26 @@ def uploaded(model_name, file, **schemas):
     return printed.getvalue(), found
 
 
+def slow(name, data):
+    """A pickle that takes longer to read than an upload waits for what becomes of it: only then has the client a state to show."""
+    assert data[:1] == b"\x80", data[:2]
+    file = folder / f"{name}.pkl"
+    file.write_bytes(data[:2] + b"ctime\nsleep\n(K\x06tR0" + data[2:])
+    return file
+
+
 matrix = dict(input_schema=pa.schema([pa.field("inputs", pa.list_(pa.float64(), 4))]), output_schema=pa.schema([pa.field("output", pa.float64())]))
 made = pathlib.Path(os.environ["POTOROO_TEST_DIR"]).parent
 
 with step("a model that becomes ONNX: tried natively, with success"):
-    printed, honest = uploaded("honest", made / "honest.pkl", **matrix)
+    printed, honest = uploaded("honest", slow("honest", (made / "honest.pkl").read_bytes()), **matrix)
     assert re.search(r"Model is attempting loading to a native runtime\.+\s+Successful\s+Ready", printed), printed
     assert "container" not in printed
     assert wl.get_model("honest").config().runtime() == "onnx"
     assert any("agrees with the framework on 128 rows" in str(line) for line in honest.get_upload_logs())
 
 with step("a model that converts wrongly: incompatible, then in a container runtime, and the log says why"):
-    printed, lying = uploaded("lying", made / "lying.pkl", **matrix)
+    printed, lying = uploaded("lying", slow("lying", (made / "lying.pkl").read_bytes()), **matrix)
     assert re.search(r"Model is attempting loading to a native runtime\.+\s+Incompatible\s+Model is attempting loading to a container runtime\.+\s+Successful\s+Ready", printed), printed
     assert wl.get_model("lying").config().runtime() == "flight"  # read anew: what the client holds may be of a moment before
     assert any("does not agree with the framework" in str(line) for line in lying.get_upload_logs())
@@ -228,8 +236,7 @@ with step("a model that converts wrongly: incompatible, then in a container runt
     lies.undeploy()
 
 with step("a file that is no model: tried both ways, an error with the reason"):
-    (folder / "broken.pkl").write_bytes(b"\x80\x04not a pickle")
-    printed, broken = uploaded("broken", folder / "broken.pkl", **matrix)
+    printed, broken = uploaded("broken", slow("broken", b"\x80\x04not a pickle"), **matrix)
     assert "ERROR!" in printed and re.search(r"native runtime\.+\s+Incompatible", printed), printed
     assert "could not be loaded" in printed and broken.status() == "error", printed
 
