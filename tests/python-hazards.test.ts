@@ -151,7 +151,7 @@ def wallaroo_json(data: dict):
 
   it('take its time to load, as long as it gets on', async () => {
     const stages: string[] = [];
-    const runtime = await step(`until = time.time() + 5\nwhile time.time() < until:\n    print('reading weights', flush=True)\n    sum(range(300_000))\n${doubles()}`, { stallMs: 2500, onLog: (_, line) => { stages.push(line); } });
+    const runtime = await step(`until = time.time() + 7\nwhile time.time() < until:\n    print('reading weights', flush=True)\n    sum(range(300_000))\n${doubles()}`, { stallMs: 4500, onLog: (_, line) => { stages.push(line); } });
     expect(stages).toContain('reading weights');
     await answers(runtime);
   });

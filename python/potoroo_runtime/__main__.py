@@ -35,11 +35,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
-    while not done.wait(1.0):
+    while True:
         try:
             wire.send({"type": "progress", "stage": stage[-1], "cpu": process.cpu_seconds(), "rss": process.resident_bytes()})
         except OSError:
             os._exit(0)
+        if done.wait(1.0):
+            return
 
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
