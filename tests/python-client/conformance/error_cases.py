@@ -1,6 +1,6 @@
 """What goes wrong: what the client raises, and that its user reads the reason wherever the client lets a reason through.
 
-One short function for each case of the list in `checklist.py`, in its order; long because the list is.
+One short function for each case of the list in `checklist.py`; long because the list is.
 """
 
 import asyncio
