@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Sqlite from 'better-sqlite3';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
+import { tryLock } from './file-lock.ts';
 import { makeFolder } from './folders.ts';
 
 /** A data folder in use by this process. */
@@ -10,38 +10,28 @@ export interface DataFolder {
   release(): void;
 }
 
-/** What nobody refers to is closed by the garbage collector, and with it the lock would end. */
-const taken = new Set<Sqlite.Database>();
-
 /**
- * Takes a data folder for this process alone. The lock is the operating system's, on a file held open, so that it ends with
- * the process however that ends; `server.json` beside it only tells people who holds it.
+ * Takes a data folder for this process alone; `server.json` beside the lock only tells people who holds it.
  * @throws data_dir_in_use, storage_full, storage_read_only
  */
 export function takeDataFolder(path: string): DataFolder {
   const holder = join(path, 'server.json');
-  let lock: Sqlite.Database | undefined;
+  let release: (() => void) | undefined;
   try {
     makeFolder(path, 0o700);
-    lock = new Sqlite(join(path, 'server.lock'), { timeout: 0 });
-    lock.pragma('journal_mode = DELETE');
-    lock.exec('begin exclusive');
+    release = tryLock(join(path, 'server.lock'));
+    if (release === undefined) throw new PotorooError('data_dir_in_use', `The data folder ${path} is used by ${holderOf(holder)}. Stop that server, or set POTOROO_DATA_DIR to another folder.`);
     writeFileSync(holder, `${JSON.stringify({ pid: process.pid, since: new Date().toISOString() })}\n`);
+    return { path, release };
   } catch (error) {
-    lock?.close();
+    release?.();
     const code = String((error as { code?: unknown }).code);
-    if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
-      throw new PotorooError('data_dir_in_use', `The data folder ${path} is used by ${holderOf(holder)}. Stop that server, or set POTOROO_DATA_DIR to another folder.`);
-    }
     if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_READONLY')) {
       throw new PotorooError('storage_read_only', `The data folder ${path} cannot be written. Make it writable for this user, or set POTOROO_DATA_DIR to another folder.`, { cause: error });
     }
     if (code === 'SQLITE_FULL') throw new PotorooError('storage_full', `The data folder ${path} is on a full disk. Free space there.`, { cause: error });
     throw fromSystemError(error, `Opening the data folder ${path}`);
   }
-  const held = lock;
-  taken.add(held);
-  return { path, release: () => { taken.delete(held); held.close(); } };
 }
 
 function holderOf(file: string): string {

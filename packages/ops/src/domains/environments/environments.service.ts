@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
+import { tryLock } from '../../storage/file-lock.ts';
 import { plainEnvironment, runChild } from './child.ts';
 import { install } from './install.ts';
 import { choose, findInterpreters, type Interpreter } from './interpreters.ts';
@@ -40,6 +42,9 @@ export interface EnvironmentsOptions {
 }
 
 export const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? fileURLToPath(new URL('../../../../../python', import.meta.url));
+
+/** How often it is looked whether another server is done. */
+const turnMs = 250;
 
 interface Build { readonly result: Promise<Environment>; readonly lines: string[]; readonly listeners: Set<(line: string) => void>; readonly stop: AbortController }
 
@@ -148,11 +153,19 @@ export class Environments {
     const there = await readdir(this.#options.root).catch(() => [] as string[]);
     const keep = await used();
     const unused = there.filter((name) => /^[0-9a-f]{32}$/.test(name) && !keep.has(name) && !this.#builds.has(name));
+    const gone: string[] = [];
     for (const hash of unused) {
-      await rm(this.#mark(hash), { force: true }); // from here on it counts as not there
-      await rm(join(this.#options.root, hash), { recursive: true, force: true });
+      const release = tryLock(this.#lock(hash));
+      if (release === undefined) continue; // another server is making it
+      try {
+        await rm(this.#mark(hash), { force: true }); // from here on it counts as not there
+        await rm(join(this.#options.root, hash), { recursive: true, force: true });
+      } finally {
+        release();
+      }
+      gone.push(hash);
     }
-    return unused;
+    return gone;
   }
 
   /** Ends the builds under way. */
@@ -164,13 +177,34 @@ export class Environments {
 
   async #build(plan: Plan, tell: (line: string) => void, signal: AbortSignal): Promise<Environment> {
     const folder = join(this.#options.root, plan.hash);
-    const { cache } = this.#options;
+    const { root, cache } = this.#options;
     try {
+      await mkdir(root, { recursive: true });
       await mkdir(cache, { recursive: true });
     } catch (error) {
       throw fromSystemError(error, 'Making the folder of a Python environment');
     }
-    const { sourceBuilds, silenceMs, timeoutMs } = this.#options;
+    const release = await this.#turn(plan.hash, tell, signal);
+    try {
+      // Whoever had the lock before may have made it.
+      return await this.find(plan.hash) ?? await this.#make(plan, folder, tell, signal);
+    } finally {
+      release();
+    }
+  }
+
+  /** Servers that share the folder, each with a data folder of its own, make one environment one after the other. */
+  async #turn(hash: string, tell: (line: string) => void, signal: AbortSignal): Promise<() => void> {
+    for (let told = false; ; told = true) {
+      const release = tryLock(this.#lock(hash));
+      if (release !== undefined) return release;
+      if (!told) tell(`Another server is making environment ${hash}; waiting for it.`);
+      await setTimeout(turnMs, undefined, { signal }).catch(() => { throw new PotorooError('draining', 'The server is shutting down.'); });
+    }
+  }
+
+  async #make(plan: Plan, folder: string, tell: (line: string) => void, signal: AbortSignal): Promise<Environment> {
+    const { cache, sourceBuilds, silenceMs, timeoutMs } = this.#options;
     const uv = await this.#findUv();
     tell(`Making environment ${plan.hash} with Python ${plan.interpreter.version} and ${uv === undefined ? 'pip' : 'uv'}: ${plan.requirements.join(', ')}.`);
     try {
@@ -198,6 +232,10 @@ export class Environments {
 
   #pythonOf(hash: string): string {
     return join(this.#options.root, hash, 'bin', 'python');
+  }
+
+  #lock(hash: string): string {
+    return join(this.#options.root, `${hash}.lock`);
   }
 
   #mark(hash: string): string {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tryLock } from '../../storage/file-lock.ts';
 import { runChild } from './child.ts';
 import { Environments } from './environments.service.ts';
 
@@ -79,6 +80,30 @@ describe('an environment', () => {
     expect(await environments.collect(() => Promise.resolve(new Set<string>()))).toEqual([plan.hash]);
     expect(existsSync(join(root, plan.hash))).toBe(false);
     expect(await environments.find(plan.hash)).toBeUndefined();
+  });
+
+  it('is made by one of two servers that share the folder, and the other waits', { timeout: 300_000 }, async () => {
+    const others = [new Environments({ root, cache }), new Environments({ root, cache })];
+    const plan = await environments.plan({ framework: 'python', requirements: ['six==1.16.0'] });
+    const lines: string[] = [];
+    const [a, b] = await Promise.all(others.map((other) => other.ensure(plan, (line) => lines.push(line))));
+    expect(a).toEqual(b);
+    expect(lines.filter((line) => line.startsWith('Making environment'))).toHaveLength(1);
+    expect(lines).toContain(`Another server is making environment ${plan.hash}; waiting for it.`);
+
+    const release = tryLock(join(root, `${plan.hash}.lock`));
+    expect(await environments.collect(() => Promise.resolve(new Set<string>()))).not.toContain(plan.hash);
+    release?.();
+    expect(await environments.collect(() => Promise.resolve(new Set<string>()))).toContain(plan.hash);
+  });
+
+  it('that waits for another server gives up when nobody wants it any more', async () => {
+    const plan = await environments.plan({ framework: 'python', requirements: ['six==1.15.0'] });
+    const release = tryLock(join(root, `${plan.hash}.lock`));
+    const stop = new AbortController();
+    const asked = environments.ensure(plan, (line) => { if (line.startsWith('Another server')) stop.abort(); }, stop.signal);
+    expect(await refusal(asked)).toMatchObject({ code: 'draining' });
+    release?.();
   });
 
   it('that cannot be built says which requirement and why, and leaves nothing behind', { timeout: 120_000 }, async () => {
