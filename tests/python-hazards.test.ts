@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { utf8At, type Batch, type Column, type TensorColumn, type Utf8 } from '@potoroo/batch';
 import type { Field } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython, type PythonModelOptions } from '../packages/engine/src/runtimes/python.ts';
+import { loadPython, type PythonModelOptions } from '../packages/engine/src/runtimes/python/python.ts';
 import type { Runtime } from '../packages/engine/src/runtimes/runtime.ts';
 import { pythonRoot, type Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
 import { environmentOf, isolation, temporary } from './frameworks/support.ts';
@@ -110,7 +110,7 @@ describe('what a model does wrong on a request is an error of that request', () 
   it.runIf(process.platform === 'linux' && isolation === 'process')('the process ends when the engine is killed', async () => {
     const file = join(folder, 'step-orphan.py');
     writeFileSync(file, "import os\nprint('pid', os.getpid())\ndef wallaroo_json(data: dict):\n    return {'y': data['x']}\n");
-    const built = new URL('../packages/engine/dist/runtimes/python.js', import.meta.url).href;
+    const built = new URL('../packages/engine/dist/runtimes/python/python.js', import.meta.url).href;
     const options = { file, fileName: 'step.py', framework: 'python', threads: 1, inputSchema: [x], outputSchema: [y], python: { environment: environment.hash, python: environment.python } };
     const engine = spawn(process.execPath, ['--input-type=module', '-e', `import { loadPython } from ${JSON.stringify(built)}; await loadPython(${JSON.stringify(options)}); console.log('ready');`], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { utf8At, type Batch, type Column, type Utf8 } from '@potoroo/batch';
 import type { Field, PythonModel } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython } from '../../packages/engine/src/runtimes/python.ts';
+import { loadPython } from '../../packages/engine/src/runtimes/python/python.ts';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
 import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
 import { environmentOf, temporary } from '../frameworks/support.ts';
@@ -130,7 +130,7 @@ describe('containers do not outlive what they are for', () => {
     ['in the middle of work that never lets go', 'if data["x"][0] < 0:\n    import ctypes, signal\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n    ctypes.PyDLL(None).pause()'],
   ])('one of an engine that is killed %s ends by itself', async (_, body) => {
     const setup = JSON.stringify(options(script(tells(body)), {}));
-    const program = `import { loadPython } from ${JSON.stringify(new URL(`file://${built('runtimes/python.js')}`).href)};
+    const program = `import { loadPython } from ${JSON.stringify(new URL(`file://${built('runtimes/python/python.js')}`).href)};
       const runtime = await loadPython(${setup});
       void runtime.run({ rows: 1, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.of(-1) }] }).catch(() => {});
       setTimeout(() => console.log('ready'), 200);`;

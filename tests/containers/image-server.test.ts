@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Batch, Column } from '@potoroo/batch';
 import type { Field } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python.ts';
+import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python/python.ts';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
 import { temporary } from '../frameworks/support.ts';
 import { buildMlflowImages, buildServerImage, descriptor, type Release } from './images.ts';

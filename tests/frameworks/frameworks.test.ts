@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
-import { loadPython } from '../../packages/engine/src/runtimes/python.ts';
+import { loadPython } from '../../packages/engine/src/runtimes/python/python.ts';
 import { environmentOf, makeModels, expectSameAnswers, expectConversion, optionsOf, temporary, type Case } from './support.ts';
 
 /** Model-making scripts, the environment each runs in, and the cases that have to come out of it. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeArrow, type Batch, type Column } from '@potoroo/batch';
 import { expect } from 'vitest';
-import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python.ts';
+import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python/python.ts';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
 import { plainEnvironment, runChild } from '../../packages/ops/src/domains/environments/child.ts';
 import { Environments, pythonRoot, type Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';

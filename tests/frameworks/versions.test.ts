@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { decodeArrowSchema, utf8At, type Column, type Utf8 } from '@potoroo/batch';
 import type { ModelConfig } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython } from '../../packages/engine/src/runtimes/python.ts';
+import { loadPython } from '../../packages/engine/src/runtimes/python/python.ts';
 import type { ModelVersion } from '../../packages/ops/src/domains/domains.ts';
 import { Environments, type Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
 import { inspectInChild } from '../../packages/ops/src/domains/models/inspection.ts';

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { isPotorooError, PotorooError } from '@potoroo/contract/plain';
-import { inspectImage, pullImage, type Credentials } from './runtimes/container-images.ts';
-import { containerTool, sweepContainers } from './runtimes/container-tool.ts';
+import { inspectImage, pullImage, type Credentials } from './runtimes/containers/images.ts';
+import { containerTool, sweepContainers } from './runtimes/containers/tool.ts';
 
 /**
  * What ops has done with containers, in a process of its own that finds the tool as engines do. One JSON line is the answer.

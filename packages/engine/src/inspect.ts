@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { isPotorooError } from '@potoroo/contract/plain';
-import { readOnnxHeader } from './runtimes/onnx-header.ts';
+import { readOnnxHeader } from './runtimes/onnx/header.ts';
 import { loadHere, type ModelFile } from './runtimes/load.ts';
 
 /**

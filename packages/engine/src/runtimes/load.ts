@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PotorooError, type Field, type PythonModel } from '@potoroo/contract/plain';
-import { loadOnnx } from './onnx.ts';
-import { openPool } from './pool.ts';
+import { loadOnnx } from './onnx/onnx.ts';
+import { openPool } from './onnx/pool.ts';
 import type { LoadOptions, Runtime } from './runtime.ts';
 import type { SidekickReport } from './sidekicks.ts';
 
@@ -46,7 +46,7 @@ export async function loadHere(model: ModelFile, threads: number): Promise<Runti
 
 /** Its code is loaded when it is needed: most engines run no Python. */
 async function loadInPython(model: ModelFile, python: PythonModel, threads: number): Promise<Runtime> {
-  const { loadPython } = await import('./python.ts');
+  const { loadPython } = await import('./python/python.ts');
   return loadPython({ ...model, python, threads, fileName: model.fileName ?? basename(model.file) });
 }
 

@@ -3,16 +3,16 @@ import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract/plain';
-import { processGivesWay } from './give-way.ts';
+import { processGivesWay } from '../give-way.ts';
 import { launcherOf, type Launched } from './launch.ts';
 import { ownFolder } from './own-folder.ts';
 import { collectLog } from './process-log.ts';
 import { processesBelow } from './process-tree.ts';
-import { readMessages, writeMessage, type FromPython } from './python-wire.ts';
-import type { SidekickReport } from './sidekicks.ts';
+import { readMessages, writeMessage, type FromPython } from './wire.ts';
+import type { SidekickReport } from '../sidekicks.ts';
 
 /** Folder with the packages `potoroo_runtime` and `mac`. */
-const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? fileURLToPath(new URL('../../../../python', import.meta.url));
+const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? fileURLToPath(new URL('../../../../../python', import.meta.url));
 
 export interface PythonStart {
   file: string;

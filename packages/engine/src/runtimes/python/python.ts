@@ -1,9 +1,9 @@
 import { decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
 import { imageFramework, isPotorooError, PotorooError, type Field } from '@potoroo/contract/plain';
-import { log } from '../log.ts';
-import { PythonProcess, type ModelProcess, type PythonStart } from './python-process.ts';
-import type { Description, Runtime } from './runtime.ts';
-import { agree, varied } from './sample.ts';
+import { log } from '../../log.ts';
+import { PythonProcess, type ModelProcess, type PythonStart } from './process.ts';
+import type { Description, Runtime } from '../runtime.ts';
+import { agree, varied } from '../sample.ts';
 
 export interface PythonModelOptions extends PythonStart {
   /** Names that replace the model's own input names, in order. */
@@ -15,7 +15,7 @@ export interface PythonModelOptions extends PythonStart {
 /** Images are servers of their own; all else is loaded by our Python. */
 async function openProcess(options: PythonModelOptions): Promise<ModelProcess> {
   if (options.framework !== imageFramework) return PythonProcess.open(options);
-  const { ImageServer } = await import('./image-server.ts');
+  const { ImageServer } = await import('../containers/image-server.ts');
   return ImageServer.open(options);
 }
 

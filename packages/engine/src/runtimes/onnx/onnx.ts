@@ -1,10 +1,10 @@
 import { concat, slice, utf8At, utf8From, type Batch, type Column, type TensorColumn, type Utf8, type Values } from '@potoroo/batch';
 import { PotorooError, type ElementType, type Field } from '@potoroo/contract/plain';
-import { openSession, type OrtSession, type OrtTensor, type TensorInfo } from './onnx-binding.ts';
-import { loadError, runError } from './onnx-errors.ts';
-import { layoutOf, type Layout } from './onnx-layout.ts';
-import type { Description, LoadOptions, Runtime } from './runtime.ts';
-import { agree, varied, zeros } from './sample.ts';
+import { openSession, type OrtSession, type OrtTensor, type TensorInfo } from './binding.ts';
+import { loadError, runError } from './errors.ts';
+import { layoutOf, type Layout } from './layout.ts';
+import type { Description, LoadOptions, Runtime } from '../runtime.ts';
+import { agree, varied, zeros } from '../sample.ts';
 
 /** Above this a model gains little from merging on a CPU, and proving that it keeps rows apart would slow the start. */
 const proveBelowMs = 20;

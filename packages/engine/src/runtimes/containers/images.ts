@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PotorooError } from '@potoroo/contract/plain';
-import { ask, lastLine, type ContainerTool } from './container-tool.ts';
+import { ask, lastLine, type ContainerTool } from './tool.ts';
 
 export interface ImageFacts {
   /** `<registry>/<repository>@sha256:…` */

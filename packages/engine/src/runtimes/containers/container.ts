@@ -5,8 +5,8 @@ import { createServer, type Socket } from 'node:net';
 import { availableParallelism, constants as system } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { PotorooError } from '@potoroo/contract/plain';
-import { containerTool, identity, lastLine, removeContainers, sweepContainers, type ContainerTool } from './container-tool.ts';
-import type { Launched, Limits, Start } from './launch.ts';
+import { containerTool, identity, lastLine, removeContainers, sweepContainers, type ContainerTool } from './tool.ts';
+import type { Launched, Limits, Start } from '../python/launch.ts';
 
 export interface ContainerStart extends Start {
   readonly image: string;

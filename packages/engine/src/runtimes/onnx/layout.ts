@@ -1,5 +1,5 @@
 import { PotorooError, type Field } from '@potoroo/contract/plain';
-import type { TensorInfo } from './onnx-binding.ts';
+import type { TensorInfo } from './binding.ts';
 
 /** How a model's tensors relate to rows. */
 export interface Layout {

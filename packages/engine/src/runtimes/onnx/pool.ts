@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import type { Batch } from '@potoroo/batch';
 import { PotorooError, type ErrorCode } from '@potoroo/contract/plain';
-import { log } from '../log.ts';
-import type { Description, LoadOptions, Runtime } from './runtime.ts';
+import { log } from '../../log.ts';
+import type { Description, LoadOptions, Runtime } from '../runtime.ts';
 import { detach } from './transfer.ts';
 
 export interface WorkerData extends LoadOptions {

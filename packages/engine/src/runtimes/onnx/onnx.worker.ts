@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Batch } from '@potoroo/batch';
 import { isPotorooError } from '@potoroo/contract/plain';
-import { threadGivesWay } from './give-way.ts';
+import { threadGivesWay } from '../give-way.ts';
 import { loadOnnx } from './onnx.ts';
 import type { FromWorker, WorkerData } from './pool.ts';
 import { detach } from './transfer.ts';

@@ -42,7 +42,7 @@ export type Launch = (start: Start) => Promise<Launched>;
 export function launcherOf({ isolation, network = false }: PythonModel): Launch {
   if (isolation !== 'container') return launchProcess;
   return async (start) => {
-    const { launchContainer } = await import('./container.ts');
+    const { launchContainer } = await import('../containers/container.ts');
     return launchContainer({ ...start, image: process.env['POTOROO_RUNTIME_IMAGE'] ?? 'potoroo-runtime', interpreter: start.command[0] ?? '', network });
   };
 }

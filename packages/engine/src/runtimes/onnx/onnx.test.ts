@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { utf8At, utf8From, type Batch, type Column, type TensorColumn, type Utf8, type Values } from '@potoroo/batch';
 import type { ElementType } from '@potoroo/contract/plain';
 import { describe, expect, test } from 'vitest';
-import { fixture, temporaryFolder } from '../testing/bundle.ts';
-import { loadHere } from './load.ts';
-import { openSession } from './onnx-binding.ts';
-import { readOnnxHeader } from './onnx-header.ts';
-import type { Runtime } from './runtime.ts';
+import { fixture, temporaryFolder } from '../../testing/bundle.ts';
+import { loadHere } from '../load.ts';
+import { openSession } from './binding.ts';
+import { readOnnxHeader } from './header.ts';
+import type { Runtime } from '../runtime.ts';
 
 const load = (name: string, tensorFields?: string[]): Promise<Runtime> => loadHere({ file: fixture(name), framework: 'onnx', ...(tensorFields && { tensorFields }) }, 1);
 const tensor = (name: string, type: ElementType, shape: number[], values: Values): TensorColumn => ({ kind: 'tensor', name, type, shape, values });
