@@ -25,12 +25,12 @@ export interface TestOps {
 }
 
 /** A whole server with its database, on a port of its own. */
-export async function startOps(database: TestDatabase, env: Record<string, string> = {}): Promise<TestOps> {
+export async function startOps(database: TestDatabase, env: Record<string, string> = {}, clock: () => number = Date.now): Promise<TestOps> {
   const storage = await database.open();
   const dataDir = join(storage.dataDir, 'ops');
   const settings = readSettings({ POTOROO_PORT: '0', POTOROO_DATA_DIR: dataDir, POTOROO_ADMIN_EMAIL: adminEmail, POTOROO_ADMIN_PASSWORD: adminPassword, ...(storage.databaseUrl && { DATABASE_URL: storage.databaseUrl }), ...env });
   const start = async () => {
-    const ops = await createOps(settings, { log: silent });
+    const ops = await createOps(settings, { log: silent, clock });
     return { ops, url: await ops.listen() };
   };
   let running = await start();

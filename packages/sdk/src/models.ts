@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiPrefix, PotorooError, type Accelerator, type ApiFrameworks, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Field, type ImageRegistration, type ModelConfig } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
@@ -190,6 +191,7 @@ export class Models {
 
   /**
    * Uploads a model and waits until it has been loaded once. The same ONNX file as the newest version gives that version back.
+   * A file or bytes are sent again when the connection breaks, which never makes a second version.
    * There is no time limit for the upload itself unless `timeoutMs` sets one.
    * @throws PotorooError invalid_name, invalid_request naming the option, body_too_large, model_invalid, model_unsupported, warm_up_failed, environment_failed
    */
@@ -201,7 +203,7 @@ export class Models {
       method: 'POST',
       query: { framework, fileName: fileName ?? upload.fileName, arch, accel, visibility, pythonVersion, versions: pinned, concurrency, convert },
       body: () => (form ?? upload).open(),
-      headers: { 'content-type': form?.contentType ?? 'application/octet-stream' },
+      headers: { 'content-type': form?.contentType ?? 'application/octet-stream', 'idempotency-key': randomUUID() },
       repeat: upload.repeatable ? 'always' : 'never',
       timeoutMs: timeoutMs ?? Number.POSITIVE_INFINITY,
       signal,

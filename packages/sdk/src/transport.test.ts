@@ -60,6 +60,16 @@ describe('calls', () => {
     expect(state.keys[0]).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  it('wait for a create whose connection broke and which the server is still at, whatever the retries', async () => {
+    const { state, client } = await misbehaving((_request, response, seen) => {
+      if (seen === 0) return response.destroy();
+      if (seen < 4) return json(response, 409, { code: 'conflict', detail: 'Still at work.' }, { 'retry-after': '0' });
+      return json(response, 201, workspace);
+    });
+    expect((await client({ retries: 1 }).workspaces.create('w')).id).toBe(1);
+    expect([state.calls, new Set(state.keys).size]).toEqual([5, 1]);
+  });
+
   it('do not repeat an inference whose connection broke: it may have been answered and logged', async () => {
     const { state, client } = await misbehaving((_request, response, seen) => (seen === 0
       ? json(response, 200, { id: 1, pipelineId: 1, generation: 1 })

@@ -71,6 +71,7 @@ export class Transport {
     const signal = anyOf(call.signal, limit);
     const repeat = call.repeat ?? (call.method === undefined || call.method === 'GET' || call.method === 'PUT' || call.method === 'DELETE' ? 'always' : 'refused');
     let renewed = false;
+    let waited = 0;
     for (let attempt = 0; ; attempt += 1) {
       try {
         const token = await session.token(signal);
@@ -78,7 +79,14 @@ export class Transport {
         if (response.ok) return response;
         const error = await errorOf(response, `${call.method ?? 'GET'} ${path}`);
         if (response.status === 401 && !renewed && repeat !== 'never' && session.refused(token)) { renewed = true; continue; }
-        const again = repeat !== 'never' && (refusedStatuses.has(response.status) || (repeat === 'always' && (unsureStatuses.has(response.status) || stillAtWork(call, error))));
+        if (repeat === 'always' && stillAtWork(call, error) && waited < stillAtWorkMs) {
+          const ms = Math.min(5000, 100 + waited);
+          waited += ms;
+          attempt -= 1;
+          await delay(ms, undefined, signal === undefined ? {} : { signal });
+          continue;
+        }
+        const again = repeat !== 'never' && (refusedStatuses.has(response.status) || (repeat === 'always' && unsureStatuses.has(response.status)));
         if (!again || attempt >= retries) throw error;
         await delay(pause(attempt, response.headers.get('retry-after')), undefined, signal === undefined ? {} : { signal });
       } catch (error) {
@@ -134,7 +142,9 @@ function tooLate(call: Call, path: string, cause: unknown): PotorooError {
   return new PotorooError('deadline_exceeded', `${call.method ?? 'GET'} ${path} was not answered in time; give timeoutMs more, or look at the server.`, { cause });
 }
 
-/** A create that was sent before, under the same idempotency key, and is not answered yet: the answer comes with a later attempt. */
+/** Longer than a server takes to see that nobody is behind a key any more. */
+const stillAtWorkMs = 90_000;
+/** A create that was sent before, under the same idempotency key, and is not answered yet: the answer comes with a later attempt, and none of them counts. */
 const stillAtWork = (call: Call, error: PotorooError): boolean => error.code === 'conflict' && call.headers?.['idempotency-key'] !== undefined;
 
 function anyOf(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {

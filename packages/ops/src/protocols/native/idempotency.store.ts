@@ -1,12 +1,19 @@
-import type { Kysely } from 'kysely';
+import type { ExpressionBuilder, Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { isUniqueViolation } from '../../storage/errors.ts';
 import type { Json, Time } from '../../storage/values.ts';
 
-/** `answer` is null while the first request with this key is still at work. */
-interface IdempotencyTable { userUuid: string; key: string; requestHash: string; status: number | null; answer: Json | null; createdAt: Time }
+/** `answer` is null while the first request with this key is still at work; `content` says what its file was, once it is answered. */
+interface IdempotencyTable { userUuid: string; key: string; requestHash: string; content: string | null; status: number | null; answer: Json | null; createdAt: Time; renewedAt: Time | null }
 export interface IdempotencyTables { idempotencyKeys: IdempotencyTable }
 type Row = IdempotencyTable;
+/** A key as one request holds it. */
+export type HeldKey = Pick<Row, 'userUuid' | 'key' | 'createdAt'>;
+
+/** Of one user; beyond it the oldest are forgotten before their day is over. */
+const keysPerUser = 10_000;
+
+const holds = ({ userUuid, key, createdAt }: HeldKey) => (eb: ExpressionBuilder<Database, 'idempotencyKeys'>) => eb.and([eb('userUuid', '=', userUuid), eb('key', '=', key), eb('createdAt', '=', createdAt), eb('status', 'is', null)]);
 
 export class IdempotencyStore {
   readonly #db: Kysely<Database>;
@@ -15,26 +22,37 @@ export class IdempotencyStore {
   }
 
   /** Undefined when the key is taken now; else what is known of its first use. Rows from before `oldest` are gone. */
-  async take(userUuid: string, key: string, requestHash: string, now: Time, oldest: Time): Promise<Row | undefined> {
+  async take(held: HeldKey, requestHash: string, oldest: Time): Promise<Row | undefined> {
     await this.#db.deleteFrom('idempotencyKeys').where('createdAt', '<', oldest).execute();
+    await this.#forgetMany(held.userUuid);
     try {
-      await this.#db.insertInto('idempotencyKeys').values({ userUuid, key, requestHash, status: null, answer: null, createdAt: now }).execute();
+      await this.#db.insertInto('idempotencyKeys').values({ ...held, requestHash, content: null, status: null, answer: null, renewedAt: held.createdAt }).execute();
       return undefined;
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
-      const row = await this.#db.selectFrom('idempotencyKeys').selectAll().where('userUuid', '=', userUuid).where('key', '=', key).executeTakeFirst();
-      return row ?? this.take(userUuid, key, requestHash, now, oldest);
+      const row = await this.#db.selectFrom('idempotencyKeys').selectAll().where('userUuid', '=', held.userUuid).where('key', '=', held.key).executeTakeFirst();
+      return row ?? this.take(held, requestHash, oldest);
     }
   }
 
-  async answer(userUuid: string, key: string, status: number, answer: Json): Promise<void> {
-    await this.#db.updateTable('idempotencyKeys').set({ status, answer }).where('userUuid', '=', userUuid).where('key', '=', key).execute();
+  async #forgetMany(userUuid: string): Promise<void> {
+    const last = this.#db.selectFrom('idempotencyKeys').select('createdAt').where('userUuid', '=', userUuid).orderBy('createdAt', 'desc').offset(keysPerUser - 1).limit(1);
+    await this.#db.deleteFrom('idempotencyKeys').where('userUuid', '=', userUuid).where('status', 'is not', null).where('createdAt', '<=', last).execute();
   }
 
-  /** Whether this call let go of an unanswered key, given when it was taken. */
-  async release(userUuid: string, key: string, createdAt?: Time): Promise<boolean> {
-    let query = this.#db.deleteFrom('idempotencyKeys').where('userUuid', '=', userUuid).where('key', '=', key).where('status', 'is', null);
-    if (createdAt !== undefined) query = query.where('createdAt', '=', createdAt);
+  /** Whether the request still holds its key. */
+  async renew(held: HeldKey, now: Time): Promise<boolean> {
+    return (await this.#db.updateTable('idempotencyKeys').set({ renewedAt: now }).where(holds(held)).executeTakeFirst()).numUpdatedRows > 0n;
+  }
+
+  async answer(held: HeldKey, status: number, answer: Json, content: string | null): Promise<void> {
+    await this.#db.updateTable('idempotencyKeys').set({ status, answer, content }).where(holds(held)).execute();
+  }
+
+  /** Whether this call let go of an unanswered key; with `renewedAt`, only when nothing has been heard of its request since. */
+  async release(held: HeldKey, renewedAt?: Time | null): Promise<boolean> {
+    let query = this.#db.deleteFrom('idempotencyKeys').where(holds(held));
+    if (renewedAt !== undefined) query = query.where('renewedAt', renewedAt === null ? 'is' : '=', renewedAt);
     return (await query.executeTakeFirst()).numDeletedRows > 0n;
   }
 }

@@ -19,7 +19,7 @@ const ModelQuery = Type.Composite([PageQuerySchema, Type.Object({ workspaceId: T
 const configBody = ({ extra: _, ...config }: StoredModelConfig) => config;
 
 export async function modelRoutes(app: FastifyInstance, context: NativeContext): Promise<void> {
-  const { models } = context.domains;
+  const { idempotency, domains: { models } } = context;
   route(app, context, 'GET', '/models', { tag, summary: 'List models', description: 'Each with its versions, newest first.', query: ModelQuery, answer: PageSchema(ModelSchema) },
     ({ actor, query }) => models.list(actor, query));
   route(app, context, 'GET', '/frameworks', { tag, summary: 'What models can be of here, and which Pythons there are for them', answer: FrameworksSchema }, ({ actor }) => models.frameworks(actor));
@@ -48,11 +48,14 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
     leaveBodies(scope);
     for (const method of ['POST', 'PUT'] as const) {
       route(scope, context, method, '/workspaces/:workspaceId/models/:name/versions', {
-        tag, summary: 'Upload a model', description: 'The body is the file, of any type and size, so that `curl -T model.onnx` does it; or a form (multipart/form-data) with the parts `options`, JSON with schemas, requirements and what the query can say, and `file`, in this order. Bytes that are the newest version of an ONNX model already give that version. The answer comes when the model has been loaded once, or after some seconds: look at `status`.',
-        params: UploadParams, query: UploadQuerySchema, answer: ModelVersionSchema,
-      }, ({ actor, params, query, request }) => withUpload(request, query, ({ options, fileName, content }) => models.upload(actor, {
-        ...options, workspaceId: params.workspaceId, name: params.name, fileName: options.fileName ?? fileName ?? `${params.name}.${options.framework}`, content,
-      })));
+        tag, summary: 'Upload a model', description: 'The body is the file, of any type and size, so that `curl -T model.onnx` does it; or a form (multipart/form-data) with the parts `options`, JSON with schemas, requirements and what the query can say, and `file`, in this order. Bytes that are the newest version of an ONNX model already give that version; with an `Idempotency-Key`, any upload that is sent again within a day gives the version that it made. The answer comes when the model has been loaded once, or after some seconds: look at `status`.',
+        params: UploadParams, query: UploadQuerySchema, answer: ModelVersionSchema, keyed: true,
+      }, ({ actor, params, query, request, reply }) => withUpload(request, query, ({ options, fileName, content: sent }) => {
+        const said = [options, fileName];
+        return idempotency.once(request, reply, 200, { said, content: sent }, (content) => models.upload(actor, {
+          ...options, workspaceId: params.workspaceId, name: params.name, fileName: options.fileName ?? fileName ?? `${params.name}.${options.framework}`, content,
+        }));
+      }));
     }
   });
 }

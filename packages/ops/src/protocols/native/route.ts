@@ -1,4 +1,4 @@
-import type { Static, TObject, TSchema } from '@sinclair/typebox';
+import { Type, type Static, type TObject, type TSchema } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify';
 import { apiPrefix } from '@potoroo/contract';
 import type { Actor, Domains } from '../../domains/domains.ts';
@@ -25,7 +25,12 @@ interface Definition<P extends TObject, Q extends TObject, B extends TSchema, A 
   /** 200 when not given; 204 without an answer. */
   readonly status?: number;
   readonly tag: string;
+  /** Its handler sees to `Idempotency-Key`; for creates that is done here. */
+  readonly keyed?: true;
 }
+
+/** What a key may be is checked where it is used, as a header may come several times. */
+const KeyHeader = Type.Object({ 'idempotency-key': Type.Optional(Type.String({ description: 'A text of your own, 1 to 255 printable characters, new for each thing to be made. The same request with the same key within a day is answered as the first time instead of being done again.' })) });
 
 export interface Call<P extends TObject, Q extends TObject, B extends TSchema> {
   readonly actor: Actor;
@@ -45,18 +50,18 @@ type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export function route<P extends TObject, Q extends TObject, B extends TSchema, A extends TSchema>(
   app: FastifyInstance, { idempotency }: NativeContext, method: Method, url: string, definition: Definition<P, Q, B, A>, handler: (call: Call<P, Q, B>) => Promise<unknown>,
 ): void {
-  const { summary, description, params, query, body, answer, tag } = definition;
+  const { summary, description, params, query, body, answer, tag, keyed } = definition;
   const status = definition.status ?? (answer === undefined ? 204 : 200);
   const schema: FastifySchema = {
     summary, tags: [tag], operationId: operationId(method, url),
-    ...(description && { description }), ...(params && { params }), ...(query && { querystring: query }), ...(body && { body }),
+    ...(description && { description }), ...(params && { params }), ...(query && { querystring: query }), ...(body && { body }), ...((keyed || status === 201) && { headers: KeyHeader }),
     response: { [status]: answer ?? { type: 'null', description: 'Done.' } },
   };
   app.route({
     method, url: apiPrefix + url, schema,
     handler: async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
       const call = { actor: actorOf(request), params: request.params, query: request.query, body: request.body, request, reply } as Call<P, Q, B>;
-      const given = await (status === 201 ? idempotency.once(request, reply, status, () => handler(call)) : handler(call));
+      const given = await (status === 201 ? idempotency.once(request, reply, status, { said: [request.body] }, () => handler(call)) : handler(call));
       return reply.sent || given === reply ? reply : reply.code(status).send(given);
     },
   });

@@ -15,6 +15,7 @@ import { seek } from './0061_seek.ts';
 import { images } from './0062_images.ts';
 import { registries } from './0063_registries.ts';
 import { sidekicks } from './0064_sidekicks.ts';
+import { uploadKeys } from './0065_upload_keys.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -34,4 +35,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0062_images': images,
   '0063_registries': registries,
   '0064_sidekicks': sidekicks,
+  '0065_upload_keys': uploadKeys,
 };
