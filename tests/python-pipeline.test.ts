@@ -21,7 +21,7 @@ const answers = async (batch: Batch): Promise<number[]> => [...((await pipeline.
 
 describe('a pipeline of Python, ONNX, own code and Python', () => {
   it('says what it takes and gives, and does not merge what may not be merged', () => {
-    expect(pipeline).toMatchObject({ inputs: [{ name: 'a' }, { name: 'b' }], outputs: [{ name: 'answer' }], mergeable: false });
+    expect(pipeline).toMatchObject({ inputs: [{ name: 'a' }, { name: 'b' }], outputs: [{ name: 'answer' }], single: false });
     // More than one request may be under way, so that each process finds its next one lying ready.
     expect(pipeline.slots).toBeGreaterThan(1);
     expect(pipeline.slots).toBeLessThan(10);

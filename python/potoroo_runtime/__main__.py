@@ -11,12 +11,11 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 from . import process, sandbox
-from .errors import ModelError, as_model_error
+from .errors import ModelError, as_model_error, tell
 
 LOAD_FAILED = 4
 MEMORY_KEPT = 5
@@ -44,6 +43,8 @@ def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
             return
 
 
+#: Seconds after which no other request of those that came together is begun.
+TOGETHER = 0.004
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -55,7 +56,7 @@ def _leave_if_full(limit: int) -> None:
         os._exit(MEMORY_KEPT)
 
 
-def _serve(wire: Any, model: Any, memory: int) -> None:
+def _serve(wire: Any, model: Any, memory: int, at: "process.At") -> None:
     import pyarrow as pa
 
     schema = head_of_stream = None
@@ -73,10 +74,17 @@ def _serve(wire: Any, model: Any, memory: int) -> None:
                     table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
                 except (pa.ArrowException, OSError) as error:
                     raise ModelError("malformed_body", f"The Arrow stream cannot be read: {error}.") from None
-                answer = model.run(table)
+                failed: list = []
+                if "parts" in head:
+                    answer, rows, failed = model.run_each(table, head["parts"], TOGETHER, lambda part: at.note(number, part))
+                    more = {"rows": rows, "failed": failed}
+                else:
+                    answer, more = model.run(table), {}
                 if schema is None or not answer.schema.equals(schema):
                     schema, head_of_stream = answer.schema, answer.schema.serialize()
-                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000}, head_of_stream, answer.serialize(), END_OF_STREAM)
+                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000, **more}, head_of_stream, answer.serialize(), END_OF_STREAM)
+                if any(code == "engine_out_of_memory" for _, code, _ in failed):
+                    _leave_if_full(memory)
             elif op == "ping":
                 wire.send({"type": "pong", "id": number, "rss": process.resident_bytes()})
             elif op == "describe":
@@ -91,7 +99,7 @@ def _serve(wire: Any, model: Any, memory: int) -> None:
         except (BrokenPipeError, ConnectionError):
             return
         except Exception as error:
-            traceback.print_exc()
+            tell(error)
             known = as_model_error(error, "inference_failed", "The model's process failed")
             wire.send({"type": "error", "id": number, "code": known.code, "message": known.message})
 
@@ -130,14 +138,15 @@ def main() -> int:
     except BaseException as error:
         done.set()
         if not isinstance(error, ModelError):
-            traceback.print_exc()
+            tell(error)
         known = as_model_error(error, "model_invalid", "The model could not be loaded")
         sys.stdout.flush()
         wire.send({"type": "failed", "code": known.code, "message": known.message})
         return LOAD_FAILED
+    at = process.At(work / "at")
     for _ in range(int(config.get("concurrency") or 1) - 1):
-        threading.Thread(target=_serve, args=(wire, model, memory), daemon=True).start()
-    _serve(wire, model, memory)
+        threading.Thread(target=_serve, args=(wire, model, memory, at), daemon=True).start()
+    _serve(wire, model, memory, at)
     return 0
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+import traceback
+
 
 class ModelError(Exception):
     def __init__(self, code: str, message: str) -> None:
@@ -24,3 +29,27 @@ def as_model_error(error: BaseException, code: str, what: str) -> ModelError:
     if isinstance(error, MemoryError):
         return ModelError("engine_out_of_memory", f"{what}: the model's process reached its memory limit. Give the model more memory or send fewer rows a request.")
     return ModelError(code, f"{what}: {last_line(error)}")
+
+
+#: A model that fails on every request says why once in this many seconds.
+REPEAT_AFTER = 1.0
+_told: dict = {}
+_telling = threading.Lock()
+
+
+def tell(error: BaseException) -> None:
+    """Its traceback into the log, in one write. Where the same line has failed a moment ago it is only counted, and the next one says how often."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = (type(error), frames[-1].filename, frames[-1].lineno) if frames else (type(error), "", 0)
+    with _telling:
+        last, left = _told.get(where, (None, 0))
+        now = time.monotonic()
+        if last is not None and now - last < REPEAT_AFTER:
+            _told[where] = (last, left + 1)
+            return
+        if len(_told) > 100:
+            _told.clear()
+        _told[where] = (now, 0)
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    sys.stderr.write(f"{text}({left} more like it since the last that is shown.)\n" if left else text)
+    sys.stderr.flush()

@@ -17,25 +17,36 @@ class Inputs:
 
     def __init__(self, table: pa.Table, schema: Optional[pa.Schema] = None) -> None:
         self._given = table
+        self._first, self._rows = 0, table.num_rows
         self._schema = schema
+        self._names = table.schema.names if schema is None else schema.names
         self._table: Optional[pa.Table] = table if schema is None else None
         self._arrays: Optional[Dict[str, np.ndarray]] = None if schema is None else _direct(table, schema)
         if self._arrays is None:
             self._table = conform_table(table, schema)
 
+    def part(self, first: int, rows: int) -> "Inputs":
+        """Some of the rows, of what was held to the schema already."""
+        part = object.__new__(Inputs)
+        part._schema, part._rows, part._names = self._schema, rows, self._names
+        part._given, part._table = self._given, None if self._table is None else self._table.slice(first, rows)
+        part._first = self._first + first
+        part._arrays = None if self._arrays is None else {name: array[first : first + rows] for name, array in self._arrays.items()}
+        return part
+
     @property
     def table(self) -> pa.Table:
         if self._table is None:
-            self._table = conform_table(self._given, self._schema)
+            self._table = conform_table(self._given.slice(self._first, self._rows), self._schema)
         return self._table
 
     @property
     def rows(self) -> int:
-        return self._given.num_rows
+        return self._rows
 
     @property
     def names(self) -> list:
-        return self._given.schema.names if self._schema is None else self._schema.names
+        return self._names
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """One array per column, rows first."""

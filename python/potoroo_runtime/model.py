@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-import traceback
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional, Sequence
 
 import pyarrow as pa
 
 from .archive import unpack
 from .columns import conform
-from .errors import ModelError, as_model_error, last_line
+from .errors import ModelError, as_model_error, last_line, tell
 from .framework import Context, Framework, find
 from .inputs import Inputs
 from .sample import sample
@@ -51,19 +50,49 @@ class Model:
         try:
             self.predict = self.framework.load(self.context)
         except Exception as error:
-            traceback.print_exc()
+            tell(error)
             raise as_model_error(error, "model_invalid", "The model could not be loaded") from error
         stage("warm-up")
         self._warm_up()
 
     def run(self, table: pa.Table) -> pa.RecordBatch:
         """Raises ModelError: `schema_mismatch` and kin for what does not fit, `inference_failed` for what the model raises."""
-        inputs = Inputs(table, self.context.inputs)
+        return self._answer(Inputs(table, self.context.inputs))
+
+    def run_each(self, table: pa.Table, sizes: Sequence[int], seconds: float, begin: Callable[[int], None]) -> "tuple[pa.RecordBatch, List[int], List[list]]":
+        """The rows of several requests, each run by itself; after so many seconds no other is begun.
+
+        Gives the rows of all that went well, how many each gave of those that were begun, and [index, code, message] of those that failed.
+        """
+        until = time.perf_counter() + seconds
+        try:
+            whole = Inputs(table, self.context.inputs)
+        except ModelError:
+            whole = None  # each of them says for itself whether it fits
+        answers, rows, failed, first = [], [], [], 0
+        for i, size in enumerate(sizes):
+            if i > 0 and time.perf_counter() > until:
+                break
+            begin(i)
+            try:
+                inputs = whole.part(first, size) if whole is not None else Inputs(table.slice(first, size), self.context.inputs)
+                answers.append(self._answer(inputs))
+                rows.append(answers[-1].num_rows)
+            except ModelError as error:
+                rows.append(0)
+                failed.append([i, error.code, error.message])
+            first += size
+        if len(answers) == 1:
+            return answers[0], rows, failed
+        together = pa.Table.from_batches(answers, self.context.outputs).combine_chunks().to_batches()
+        return together[0] if together else pa.RecordBatch.from_pylist([], self.context.outputs), rows, failed
+
+    def _answer(self, inputs: Inputs) -> pa.RecordBatch:
         try:
             answer = self.predict(inputs)
         except Exception as error:
             if not isinstance(error, ModelError):
-                traceback.print_exc()
+                tell(error)
             raise as_model_error(error, "inference_failed", "The model failed on this data") from error
         try:
             return conform(columns_of(answer), self.context.outputs, "output", inputs.rows if self.framework.aligned else None)

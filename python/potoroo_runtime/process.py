@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import resource
 import signal
+import struct
 import sys
 import threading
+from pathlib import Path
 
 
 def die_with_parent() -> None:
@@ -46,6 +49,21 @@ def limit_file(limit: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     resource.setrlimit(resource.RLIMIT_FSIZE, (bound, bound))
+
+
+class At:
+    """Which part of which message is being worked on, in a file that outlives this process."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(bytes(_PAIR.size))
+        with open(path, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), _PAIR.size)
+
+    def note(self, message: int, part: int) -> None:
+        _PAIR.pack_into(self._memory, 0, message, part)
+
+
+_PAIR = struct.Struct("<QQ")
 
 
 def private_bytes() -> int:

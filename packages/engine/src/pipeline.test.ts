@@ -20,7 +20,7 @@ test('a chain of two whose only columns have different names', async () => {
   expect(numbers(run.outputs)).toEqual([12, 30]);
   expect(run.stepNs).toHaveLength(2);
   expect(run.stepNs.every((ns) => ns > 0)).toBe(true);
-  expect(pipeline).toMatchObject({ inputs: [{ name: 'text' }], outputs: [{ name: 'score' }], lastModel: { name: 'chain-second' }, mergeable: true, slots: 0, single: false });
+  expect(pipeline).toMatchObject({ inputs: [{ name: 'text' }], outputs: [{ name: 'score' }], lastModel: { name: 'chain-second' }, atOnce: Infinity, slots: 0, single: false });
 });
 
 test('a chain with several columns goes by name, and what is not asked for is left out', async () => {
@@ -41,7 +41,7 @@ test('a model that cannot be loaded is named', async () => {
 });
 
 test('batch_config single is never merged', async () => {
-  expect(await load(['ccfraud'], { configs: [{ batchConfig: 'single' }] })).toMatchObject({ single: true, mergeable: false });
+  expect(await load(['ccfraud'], { configs: [{ batchConfig: 'single' }] })).toMatchObject({ single: true, atOnce: 1 });
 });
 
 describe('a bundle that is not right says which field', () => {

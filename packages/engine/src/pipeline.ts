@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import type { Batch } from '@potoroo/batch';
+import { take, type Batch } from '@potoroo/batch';
 import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, warningsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract/plain';
 import { loadChallenger, loadModel } from './runtimes/load.ts';
-import type { Runtime } from './runtimes/runtime.ts';
+import type { Each, Runtime } from './runtimes/runtime.ts';
 import type { Sidekicks } from './runtimes/sidekicks.ts';
 import { keyField, type KeyColumn } from './steps/keys.ts';
 import { routeOf, splitRunner } from './steps/split.ts';
-import { connect, standIn, type ModelIdentity, type RunContext, type RunRequest, type ShadowInput, type SplitRecord, type StepRunner } from './steps/step.ts';
+import { connect, modelRunner, standIn, type ModelIdentity, type RunContext, type RunRequest, type ShadowInput, type SplitRecord, type StepRunner } from './steps/step.ts';
 import { compileChecks, type Checks } from './steps/validations.ts';
 
 export interface PipelineRun {
@@ -17,6 +17,8 @@ export interface PipelineRun {
   splits?: readonly SplitRecord[] | undefined;
   /** What challengers are to see. */
   shadows?: readonly ShadowInput[] | undefined;
+  /** Requests, by their place, that have no rows in all of this, and why. */
+  failed?: ReadonlyMap<number, Error> | undefined;
 }
 
 /** A model that sees what a champion saw. */
@@ -29,9 +31,12 @@ export interface Challenger {
   readonly outputs: readonly Field[];
   /** Rows of different requests may share a run. */
   readonly mergeable: () => boolean;
+  /** Requests that it takes in one run otherwise. */
+  readonly atOnce: () => number;
   /** Only one row a run. */
   readonly single: boolean;
-  run(batch: Batch): Promise<Batch>;
+  /** @param rows of each request, those of `batch` in all */
+  run(batch: Batch, rows: readonly number[]): Promise<Each>;
 }
 
 export interface Pipeline {
@@ -50,8 +55,8 @@ export interface Pipeline {
   readonly checks: Checks | undefined;
   readonly challengers: readonly Challenger[];
   readonly models: EngineModelStatus[];
-  /** Rows of different requests may share a run. */
-  readonly mergeable: boolean;
+  /** Requests whose rows may lie in one run. */
+  readonly atOnce: number;
   /** Only one row a request (the guide's `batch_config: single`). */
   readonly single: boolean;
   /** Runs that may be under way at once; 0 when they happen on the event loop. */
@@ -75,13 +80,35 @@ function runSteps(steps: readonly StepRunner[], batch: Batch, context: RunContex
     stepNs.push(ns(performance.now() - start));
     current = answer;
   }
-  return { outputs: aligned(current, batch), stepNs, splits: context.splits, shadows: context.shadows };
+  return finished(current, stepNs, context);
 }
 
 /** Steps in between may have any number of rows; what comes out in the end belongs to the rows that went in. */
-function aligned(outputs: Batch, inputs: Batch): Batch {
-  if (outputs.rows === inputs.rows) return outputs;
-  throw new PotorooError('inference_failed', `The pipeline gave ${outputs.rows} rows for the ${inputs.rows} rows of the request. The last step must return one row for each.`);
+function finished(outputs: Batch, stepNs: number[], context: RunContext): PipelineRun {
+  const { input, requests, rows, splits, shadows } = context;
+  const uneven = (got: number, sent: number): PotorooError =>
+    new PotorooError('inference_failed', `The pipeline gave ${got} rows for the ${sent} rows of the request. The last step must return one row for each.`);
+  if (rows === undefined) {
+    if (outputs.rows !== input.rows) throw uneven(outputs.rows, input.rows);
+    return { outputs, stepNs, splits, shadows };
+  }
+  requests.forEach(({ batch }, i) => {
+    if (context.failed?.has(i) !== true && rows[i] !== batch.rows) (context.failed ??= new Map()).set(i, uneven(rows[i] as number, batch.rows));
+  });
+  const { failed } = context;
+  if (failed === undefined) return { outputs, stepNs, splits, shadows };
+  return { outputs: without(outputs, rows, failed), stepNs, failed, shadows: shadows?.map(({ step, batch, rows: had }) => ({ step, batch: without(batch, had as readonly number[], failed) })) };
+}
+
+/** The rows of all requests but some. @param rows of each request, those of `batch` in all */
+export function without(batch: Batch, rows: readonly number[], some: { has(request: number): boolean }): Batch {
+  const kept: number[] = [];
+  let from = 0;
+  rows.forEach((n, request) => {
+    if (!some.has(request)) for (let row = from; row < from + n; row++) kept.push(row);
+    from += n;
+  });
+  return kept.length === batch.rows ? batch : take(batch, Int32Array.from(kept));
 }
 
 async function runRest(steps: readonly StepRunner[], at: number, start: number, context: RunContext, pending: Promise<Batch>, stepNs: number[]): Promise<PipelineRun> {
@@ -89,10 +116,11 @@ async function runRest(steps: readonly StepRunner[], at: number, start: number, 
   stepNs.push(ns(performance.now() - start));
   for (const step of steps.slice(at + 1)) {
     const from = performance.now();
-    current = await step.run(current, context);
+    // Where nothing is left of any request, there is nothing to run.
+    if (current.rows > 0 || context.rows === undefined) current = await step.run(current, context);
     stepNs.push(ns(performance.now() - from));
   }
-  return { outputs: aligned(current, context.input), stepNs, splits: context.splits, shadows: context.shadows };
+  return finished(current, stepNs, context);
 }
 
 const keyOf = (m: { name: string; version: string }): string => `${m.name}/${m.version}`;
@@ -148,17 +176,12 @@ class Loader {
 
   of(ref: ModelRef): { identity: ModelIdentity; runner: StepRunner } {
     const { model, runtime } = this.answering.get(keyOf(ref)) as Loaded;
-    return { identity: identityOf(model), runner: runnerOf(runtime) };
+    return { identity: identityOf(model), runner: modelRunner(runtime) };
   }
 
   async unload(): Promise<void> {
     await Promise.all([...this.answering.values()].map((m) => m.runtime.unload()).concat(this.#challenging.map((r) => r.unload())));
   }
-}
-
-function runnerOf(runtime: Runtime): StepRunner {
-  const { inputs, outputs } = runtime.describe();
-  return { inputs, outputs, run: (batch) => runtime.run(batch) };
 }
 
 type RunningStep = Exclude<Step, { type: 'validations' }>;
@@ -171,7 +194,7 @@ function runnerOfStep(step: RunningStep, at: number, loader: Loader, random: () 
     case 'shadow': {
       const { runner } = main;
       return { ...runner, run(batch, context) {
-        (context.shadows ??= []).push({ step: shadow, batch });
+        (context.shadows ??= []).push({ step: shadow, batch, rows: context.rows });
         return runner.run(batch, context);
       } };
     }
@@ -188,11 +211,15 @@ async function challengersOf(bundle: Bundle, loader: Loader): Promise<Challenger
     const champion = loader.of(step.champion);
     for (const { model: ref, fraction = 1 } of step.challengers) {
       const { model, runtime } = await loader.challenger(ref);
-      const runner = standIn({ name: champion.identity.name, runner: champion.runner }, { name: model.name, runner: runnerOf(runtime) }, i + 1);
+      const runner = standIn({ name: champion.identity.name, runner: champion.runner }, { name: model.name, runner: modelRunner(runtime) }, i + 1);
       if (runner.outputs.length === 0) throw new PotorooError('pipeline_invalid', `The challenger '${model.name}' declares no outputs. Give it an output schema: configure(output_schema=...).`);
       challengers.push({
-        dataset: datasets[challengers.length] as string, step: shadow, fraction, outputs: runner.outputs, single: model.config.batchConfig === 'single', mergeable: () => runtime.describe().mergeable,
-        run: async (batch) => runner.run(batch, { input: batch, requests: [], splits: undefined, shadows: undefined }),
+        dataset: datasets[challengers.length] as string, step: shadow, fraction, outputs: runner.outputs, single: model.config.batchConfig === 'single', mergeable: () => runtime.describe().mergeable, atOnce: () => runtime.atOnce ?? 1,
+        async run(batch, rows) {
+          const context: RunContext = { input: batch, requests: [], splits: undefined, shadows: undefined, rows: rows.length > 1 ? rows : undefined };
+          const answer = await runner.run(batch, context);
+          return { batch: answer, rows: context.rows ?? [answer.rows], failed: context.failed ?? new Map() };
+        },
       });
     }
     shadow++;
@@ -247,6 +274,8 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number,
     const taken = first.inputs.length;
     const checks = compileChecks(validationsOf(bundle.steps), inputs, last.outputs);
     const challengers = await challengersOf(bundle, loader);
+    // A split takes rows apart by itself, so that those of one request do not lie together any more.
+    const apart = bundle.steps.every((s) => s.type !== 'random-split' && s.type !== 'key-split') && used.some((r) => r.runtime.runEach !== undefined);
     const single = used.some((r) => r.model.config.batchConfig === 'single');
     return {
       name: bundle.pipeline.name,
@@ -261,11 +290,13 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number,
       checks,
       challengers,
       models: bundle.models.map((model) => ({ name: model.name, version: model.version, sha: model.sha256, status: 'Running' })),
-      get mergeable() { return !single && used.every((r) => r.runtime.describe().mergeable); },
+      get atOnce() { return single ? 1 : Math.min(...used.map(({ runtime }) => (runtime.describe().mergeable ? Infinity : apart ? runtime.atOnce ?? 1 : 1))); },
       single,
       slots: pooled.length === 0 ? 0 : Math.min(...pooled),
       notes: used.flatMap(({ model, runtime }) => runtime.describe().notes.map((note) => `${model.name}: ${note}`)).concat(warningsOf(bundle.steps)),
-      run: (batch, requests) => runSteps(steps, keys.length === 0 ? batch : { rows: batch.rows, columns: batch.columns.slice(0, taken) }, { input: batch, requests, splits: undefined, shadows: undefined }),
+      run: (batch, requests) => runSteps(steps, keys.length === 0 ? batch : { rows: batch.rows, columns: batch.columns.slice(0, taken) }, {
+        input: batch, requests, splits: undefined, shadows: undefined, rows: apart && requests.length > 1 ? requests.map((r) => r.batch.rows) : undefined,
+      }),
       unload: () => loader.unload(),
     };
   } catch (error) {

@@ -23,7 +23,7 @@ type Overrides = Partial<SchedulerOptions<Asked>> & Pick<SchedulerOptions<Asked>
 function scheduler(options: Overrides): { scheduler: Scheduler<Asked>; runs: number[] } {
   const runs: number[] = [];
   const made = new Scheduler<Asked>({
-    mergeable: () => true,
+    atOnce: () => Infinity,
     slots: 0,
     flushed: () => undefined,
     maxRows: 1000,
@@ -64,7 +64,7 @@ describe('merged equals unmerged', () => {
   test.each(['ccfraud', 'multi', 'identity-string', 'identity-bool', 'identity-int64', 'free-width', 'fixed-1', 'unaligned', 'mixes-rows', 'chain-second'])('%s', async (name) => {
     const runtime = await loadHere({ file: fixture(name), framework: 'onnx' }, 1);
     const { inputs, mergeable } = runtime.describe();
-    const { scheduler: queue, runs } = scheduler({ run: (batch) => ({ outputs: runtime.run(batch) as Batch, stepNs: [1] }), mergeable: () => runtime.describe().mergeable });
+    const { scheduler: queue, runs } = scheduler({ run: (batch) => ({ outputs: runtime.run(batch) as Batch, stepNs: [1] }), atOnce: () => (runtime.describe().mergeable ? Infinity : 1) });
     for (let round = 0; round < 40; round++) {
       const asked = Array.from({ length: 1 + random(12) }, () => {
         const [rows, width] = [1 + random(5), 1 + random(3)];

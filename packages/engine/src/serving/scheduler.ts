@@ -1,7 +1,7 @@
 import type { Batch } from '@potoroo/batch';
 import { concat } from '@potoroo/batch';
 import { isPotorooError, PotorooError } from '@potoroo/contract/plain';
-import type { PipelineRun } from '../pipeline.ts';
+import { without, type PipelineRun } from '../pipeline.ts';
 
 /** One request's rows, waiting for a run. */
 export interface Work {
@@ -17,8 +17,8 @@ export interface Work {
 export interface SchedulerOptions<W extends Work> {
   /** Runs one batch, in which the works' rows lie in this order; a promise when it happens elsewhere. */
   run(batch: Batch, works: readonly W[]): PipelineRun | Promise<PipelineRun>;
-  /** Asked before every merge: a model may turn out not to keep rows apart. */
-  mergeable(): boolean;
+  /** How many requests may share a run; asked before every merge, as a model may turn out not to keep rows apart. */
+  atOnce(): number;
   /** Runs at once when they happen elsewhere; 0 when they happen on this thread. */
   slots: number;
   /** Answers the works of one run, which hold rows in this order. Throws when nothing may be answered (the log is full). */
@@ -37,7 +37,7 @@ const sliceMs = 4;
 const asError = (error: unknown): PotorooError => (isPotorooError(error) ? error : new PotorooError('internal', 'The inference failed inside the engine.', { cause: error }));
 
 /** Shapes that may differ between requests: only equal ones can share a run. */
-function signatureOf(batch: Batch): string {
+export function signatureOf(batch: Batch): string {
   let key = '';
   for (const c of batch.columns) if (c.kind === 'tensor' && c.shape.length > 0) key += `${c.shape.join()};`;
   return key;
@@ -123,7 +123,7 @@ export class Scheduler<W extends Work> {
   #next(): W[] {
     const [key, queue] = this.#queues.entries().next().value as [string, W[]];
     const now = performance.now();
-    const merge = this.#options.mergeable();
+    const atOnce = this.#options.atOnce();
     const taken: W[] = [];
     let rows = 0;
     let at = 0;
@@ -134,7 +134,7 @@ export class Scheduler<W extends Work> {
         if (!work.gone) work.fail(new PotorooError('deadline_exceeded', 'The deadline passed while the request waited for its turn. Allow more time, or add replicas.'));
         continue;
       }
-      if (taken.length > 0 && (!merge || rows + work.batch.rows > mergeRows)) break;
+      if (taken.length >= atOnce || (taken.length > 0 && rows + work.batch.rows > mergeRows)) break;
       this.#remove(work);
       taken.push(work);
       rows += work.batch.rows;
@@ -159,10 +159,17 @@ export class Scheduler<W extends Work> {
     else this.#done(works, input, answer);
   }
 
-  #done(works: readonly W[], input: Batch, run: PipelineRun): void {
+  #done(all: readonly W[], whole: Batch, run: PipelineRun): void {
     this.#running--;
+    const { failed } = run;
+    let [works, input] = [all, whole];
+    if (failed !== undefined) {
+      for (const [request, error] of failed) all[request]?.fail(asError(error));
+      works = all.filter((_, request) => !failed.has(request));
+      input = without(whole, all.map((work) => work.batch.rows), failed);
+    }
     try {
-      this.#options.settle(works, input, run);
+      if (works.length > 0) this.#options.settle(works, input, run);
     } catch (error) {
       for (const work of works) work.fail(asError(error));
     }

@@ -66,7 +66,7 @@ export class Service {
     this.#outNames = pipeline.outputs.map((f) => `out.${f.name}`);
     this.scheduler = new Scheduler<Inference>({
       run: (batch, works) => pipeline.run(batch, works),
-      mergeable: () => pipeline.mergeable,
+      atOnce: () => pipeline.atOnce,
       slots: pipeline.slots,
       settle: (works, input, run) => this.#settle(works, input, run),
       flushed: () => options.flushed(),

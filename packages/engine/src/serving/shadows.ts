@@ -3,6 +3,8 @@ import type { Challenger } from '../pipeline.ts';
 import type { ShadowInput } from '../steps/step.ts';
 import { zeros } from '../runtimes/sample.ts';
 import { log } from '../log.ts';
+import type { Each } from '../runtimes/runtime.ts';
+import { signatureOf } from './scheduler.ts';
 
 /** One request of a run, for challengers. */
 export interface ShadowRequest {
@@ -40,10 +42,15 @@ export interface ShadowsOptions {
   limitMs?: number;
 }
 
+/** What comes in within this time is shown to challengers together: what they cost is a run's cost more than that of its rows. */
+const gatherMs = 20;
+/** As many rows are shown together. */
+const gatherRows = 256;
+
 const sampled = (requestId: string, fraction: number): boolean => fraction >= 1 || unitHash(requestId) < fraction;
 
 /**
- * Runs challengers after the champion has answered: one run after the other, off the turn that answers, in a queue that is bounded.
+ * Runs challengers after the champion has answered: what came in within a few milliseconds together, in a queue that is bounded.
  * What does not fit is shed and counted; what fails or takes too long is missing. Nothing of it reaches the champion.
  */
 export class Shadows {
@@ -56,6 +63,8 @@ export class Shadows {
   readonly #names: readonly string[];
   #rows = 0;
   #bytes = 0;
+  /** Ends the gathering under way. */
+  #enough: (() => void) | undefined;
   #working: Promise<void> | undefined;
 
   constructor(options: ShadowsOptions) {
@@ -88,6 +97,7 @@ export class Shadows {
     this.#queue.push(task);
     this.#rows += task.rows;
     this.#bytes += task.bytes;
+    if (waits(task) || this.#rows >= gatherRows) this.#enough?.();
     this.#working ??= this.#work();
   }
 
@@ -99,19 +109,42 @@ export class Shadows {
   }
 
   async #work(): Promise<void> {
-    // Not in the turn that answers: its writes come first.
-    await new Promise(setImmediate);
-    for (let task = this.#queue[0]; task !== undefined; task = this.#queue[0]) {
+    for (let tasks = await this.#gathered(); tasks.length > 0; tasks = await this.#gathered()) {
+      const task = merged(tasks);
       try {
         await this.#run(task);
       } catch (error) {
         log.error('The outputs of challengers could not be kept', { reason: (error as Error).message });
       }
-      this.#queue.shift();
+      this.#queue.splice(0, tasks.length);
       this.#rows -= task.rows;
       this.#bytes -= task.bytes;
     }
     this.#working = undefined;
+  }
+
+  /** The runs to show next, oldest first; none when there are none. */
+  async #gathered(): Promise<ShadowTask[]> {
+    if (this.#queue.length === 0) return [];
+    if (this.#rows < gatherRows && !this.#queue.some(waits)) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.#enough = resolve;
+        timer = setTimeout(resolve, gatherMs);
+      });
+      clearTimeout(timer);
+      this.#enough = undefined;
+    }
+    await new Promise(setImmediate); // not in the turn that answers: its writes come first
+    const [first, ...rest] = this.#queue as [ShadowTask, ...ShadowTask[]];
+    const tasks = [first];
+    let { rows } = first;
+    for (const task of rest) {
+      // A request that waits gets the columns of its own run.
+      if (waits(first) || waits(task) || (rows += task.rows) > gatherRows || !follows(task, tasks.at(-1) as ShadowTask)) break;
+      tasks.push(task);
+    }
+    return tasks;
   }
 
   async #run(task: ShadowTask): Promise<void> {
@@ -137,52 +170,54 @@ export class Shadows {
     const counts = this.counts.get(challenger.dataset) as ShadowCounts;
     const input = task.inputs.find((s) => s.step === challenger.step)?.batch;
     const parts = partsOf(challenger, task.requests);
-    const rows = parts.reduce((n, part) => n + part.length, 0);
-    if (rows === 0) return undefined;
-    if (this.#busy.has(challenger) || input?.rows !== task.rows) {
-      counts.shed += rows;
-      return undefined;
-    }
-    this.#busy.add(challenger);
     const place = new Int32Array(task.rows).fill(-1);
     const outputs: Batch[] = [];
-    let at = 0;
-    let failed = 0;
-    let late = false;
-    // One bad request must not fail its neighbours: what failed together is tried again, each request alone.
-    let together = parts.length === 1 && task.requests.length > 1;
-    const all = (async () => {
-      for (let part = parts.shift(); part !== undefined && !late; part = parts.shift()) {
-        const answer = await this.#rowsFrom(challenger, input, part);
-        if (late) return;
-        if (answer !== undefined) {
-          outputs.push(answer);
-          for (const row of part) place[row] = at++;
-          counts.done += part.length;
-        } else if (together) {
-          together = false;
-          parts.push(...partsOf(challenger, task.requests, true));
-        } else failed += part.length;
+    let given = 0;
+    for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+      if (this.#busy.has(challenger) || input?.rows !== task.rows) {
+        counts.shed += rowsOf(part);
+        continue;
       }
-    })().finally(() => this.#busy.delete(challenger));
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise((resolve) => { timer = setTimeout(resolve, this.#options.limitMs ?? 10_000, undefined); }).then(() => { late = true; });
-    await Promise.race([all, limit]);
-    clearTimeout(timer);
-    counts.failed += late ? rows - at : failed; // what it may still say is nobody's any more
-    return outputs.length === 0 || late ? undefined : joined(challenger, outputs, place);
+      const answer = await this.#ask(challenger, input, part);
+      if (answer === undefined && part.length > 1 && !this.#busy.has(challenger)) {
+        parts.unshift(...part.map((each) => [each])); // one bad request must not fail its neighbours
+        continue;
+      }
+      let at = given;
+      part.forEach(({ from, rows }, i) => {
+        const gave = answer?.rows[i] ?? 0;
+        if (answer === undefined || answer.failed.has(i) || gave !== rows) counts.failed += rows;
+        else {
+          for (let row = 0; row < rows; row++) place[from + row] = at + row;
+          counts.done += rows;
+        }
+        at += gave;
+      });
+      if (answer === undefined || answer.batch.rows === 0) continue;
+      outputs.push(answer.batch);
+      given += answer.batch.rows;
+    }
+    return outputs.length === 0 ? undefined : joined(challenger, outputs, place);
   }
 
-  async #rowsFrom(challenger: Challenger, input: Batch, part: Int32Array): Promise<Batch | undefined> {
-    try {
-      const whole = part.length === input.rows;
-      const answer = await challenger.run(whole ? input : take(input, part));
-      const columns = challenger.outputs.map((f) => answer.columns.find((c) => c.name === f.name));
-      return answer.rows === part.length && columns.every((c) => c !== undefined) ? { rows: answer.rows, columns } : undefined;
-    } catch (error) {
+  /** What it says to these requests; undefined where it fails, or takes too long: then it is busy until it is done. */
+  async #ask(challenger: Challenger, input: Batch, part: Part): Promise<Each | undefined> {
+    const rows = rowsOf(part);
+    const places = rows === input.rows ? undefined : Int32Array.from(part.flatMap((p) => Array.from({ length: p.rows }, (_, i) => p.from + i)));
+    const answer = challenger.run(places === undefined ? input : take(input, places), part.map((p) => p.rows)).then((each) => {
+      const columns = challenger.outputs.map((f) => each.batch.columns.find((c) => c.name === f.name));
+      const whole = each.batch.rows === each.rows.reduce((sum, n) => sum + n, 0);
+      return whole && columns.every((c) => c !== undefined) ? { ...each, batch: { rows: each.batch.rows, columns } } : undefined;
+    }).catch((error: unknown) => {
       log.debug('a challenger failed', { challenger: challenger.dataset, reason: (error as Error).message });
       return undefined;
-    }
+    }).finally(() => this.#busy.delete(challenger));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => { timer = setTimeout(resolve, this.#options.limitMs ?? 10_000, undefined); });
+    this.#busy.add(challenger);
+    const first = await Promise.race([answer, late]);
+    clearTimeout(timer);
+    return first; // what it says later is nobody's any more
   }
 
   #nullsOf(challenger: Challenger, rows: number): Column[] {
@@ -201,18 +236,40 @@ function joined(challenger: Challenger, outputs: readonly Batch[], place: Int32A
   return challenger.outputs.map((f, i) => ({ ...(batch.columns[i] as Column), name: `${challenger.dataset}.${f.name}` }));
 }
 
-/** Rows of the requests that a challenger is to see, in as many runs as it needs. A request that waits for it is always among them. */
-function partsOf(challenger: Challenger, requests: readonly ShadowRequest[], apart = false): Int32Array[] {
-  const merge = challenger.mergeable() && !challenger.single && !apart;
-  const parts: number[][] = [];
+/** Requests, or single rows, that a challenger sees in one run: where their rows lie, and how many. */
+type Part = readonly { readonly from: number; readonly rows: number }[];
+
+const rowsOf = (part: Part): number => part.reduce((sum, { rows }) => sum + rows, 0);
+const waits = (task: ShadowTask): boolean => task.requests.some((request) => request.done !== undefined);
+
+/** What a challenger is to see, in as many runs as it needs. A request that waits for it is always among it. */
+function partsOf(challenger: Challenger, requests: readonly ShadowRequest[]): Part[] {
+  const seen: { from: number; rows: number }[] = [];
   let from = 0;
   for (const request of requests) {
-    const rows = Array.from({ length: request.rows }, (_, i) => from + i);
+    if (request.done !== undefined || sampled(request.requestId, challenger.fraction)) seen.push({ from, rows: request.rows });
     from += request.rows;
-    if (request.done === undefined && !sampled(request.requestId, challenger.fraction)) continue;
-    if (challenger.single) parts.push(...rows.map((row) => [row]));
-    else if (merge && parts.length > 0) parts[0]?.push(...rows);
-    else parts.push(rows);
   }
-  return parts.map((rows) => Int32Array.from(rows));
+  if (challenger.single) return seen.flatMap(({ from: first, rows }) => Array.from({ length: rows }, (_, i) => [{ from: first + i, rows: 1 }]));
+  const atOnce = challenger.mergeable() ? seen.length : challenger.atOnce();
+  return Array.from({ length: Math.ceil(seen.length / Math.max(1, atOnce)) }, (_, i) => seen.slice(i * atOnce, (i + 1) * atOnce));
+}
+
+/** Whether its rows come right after those of the other, in the log as well, and can lie in one batch with them. */
+function follows(task: ShadowTask, other: ShadowTask): boolean {
+  const next = other.firstRow === undefined ? undefined : other.firstRow + other.rows;
+  return task.firstRow === next && task.inputs.every(({ batch }, i) => {
+    const before = other.inputs[i]?.batch;
+    return before !== undefined && batch.rows === task.rows && before.rows === other.rows && signatureOf(batch) === signatureOf(before);
+  });
+}
+
+function merged(tasks: readonly ShadowTask[]): ShadowTask {
+  const [first] = tasks as [ShadowTask];
+  if (tasks.length === 1) return first;
+  const sum = (of: (task: ShadowTask) => number): number => tasks.reduce((n, task) => n + of(task), 0);
+  return {
+    firstRow: first.firstRow, rows: sum((t) => t.rows), bytes: sum((t) => t.bytes), requests: tasks.flatMap((t) => t.requests),
+    inputs: first.inputs.map(({ step }, i) => ({ step, batch: concat(tasks.map((t) => (t.inputs[i] as ShadowInput).batch)) })),
+  };
 }

@@ -1,5 +1,6 @@
-import { conform, type Batch, type Column } from '@potoroo/batch';
+import { concat, conform, slice, type Batch, type Column } from '@potoroo/batch';
 import { PotorooError, type Field } from '@potoroo/contract/plain';
+import type { Each, Runtime } from '../runtimes/runtime.ts';
 import { zeros } from '../runtimes/sample.ts';
 
 /** Whose rows a run has: the requests' rows lie in it one after the other. */
@@ -14,7 +15,12 @@ export interface ModelIdentity { readonly name: string; readonly version: string
 export interface SplitRecord { readonly models: readonly ModelIdentity[]; readonly choice: Uint8Array }
 
 /** What a shadow step's champion was given, for its challengers. `step` tells which shadow step, counted from 0. */
-export interface ShadowInput { readonly step: number; readonly batch: Batch }
+export interface ShadowInput {
+  readonly step: number;
+  readonly batch: Batch;
+  /** How many of its rows are each request's, where not all of them are as in the input. */
+  readonly rows?: readonly number[] | undefined;
+}
 
 /** One run: what went into the pipeline, and what its steps note on the way. */
 export interface RunContext {
@@ -22,6 +28,10 @@ export interface RunContext {
   readonly requests: readonly RunRequest[];
   splits: SplitRecord[] | undefined;
   shadows: ShadowInput[] | undefined;
+  /** Rows that each request has by now, where a step runs each request by itself. */
+  rows?: readonly number[] | undefined;
+  /** Requests, by their place, of which a step refused the rows; they have none from there on. */
+  failed?: Map<number, Error> | undefined;
 }
 
 /** A step takes a batch and gives a batch. No fields: a Python step that declares none. */
@@ -29,6 +39,54 @@ export interface StepRunner {
   readonly inputs: readonly Field[];
   readonly outputs: readonly Field[];
   run(batch: Batch, context: RunContext): Batch | Promise<Batch>;
+}
+
+/** A model as a step. Several requests share a run where that changes nothing; else each is run by itself, though all are handed over at once. */
+export function modelRunner(runtime: Runtime): StepRunner {
+  const { inputs, outputs } = runtime.describe();
+  return {
+    inputs,
+    outputs,
+    run(batch, context) {
+      if (context.rows === undefined) return runtime.run(batch);
+      const rows = context.rows.filter((n) => n > 0);
+      return noted(runtime.runEach === undefined || runtime.describe().mergeable ? shared(runtime, batch, rows) : runtime.runEach(batch, rows), context);
+    },
+  };
+}
+
+/** In one run; where that fails, each by itself: one bad request must not fail its neighbours. */
+async function shared(runtime: Runtime, batch: Batch, rows: readonly number[]): Promise<Each> {
+  const failed = new Map<number, Error>();
+  try {
+    return { batch: await runtime.run(batch), rows, failed };
+  } catch (error) {
+    if (rows.length === 1) return { batch: zeros(runtime.describe().outputs, 0), rows: [0], failed: failed.set(0, error as Error) };
+  }
+  const answers: Batch[] = [];
+  let from = 0;
+  for (const [request, n] of rows.entries()) {
+    try {
+      answers.push(await runtime.run(slice(batch, from, from + n)));
+    } catch (error) {
+      failed.set(request, error as Error);
+    }
+    from += n;
+  }
+  return { batch: answers.length === 0 ? zeros(runtime.describe().outputs, 0) : concat(answers), rows: rows.map((n, request) => (failed.has(request) ? 0 : n)), failed };
+}
+
+/** Notes what became of the requests that still have rows. */
+async function noted(answer: Promise<Each>, context: RunContext): Promise<Batch> {
+  const { batch, rows, failed } = await answer;
+  let at = 0;
+  context.rows = context.rows?.map((n, request) => {
+    if (n === 0) return 0;
+    const error = failed.get(at);
+    if (error !== undefined) (context.failed ??= new Map()).set(request, error);
+    return rows[at++] ?? 0;
+  });
+  return batch;
 }
 
 /** Feeds one step's output to the next: by name, or, where each has one column only, that one to the other. */

@@ -43,7 +43,7 @@ describe('a random split', () => {
     const got = await run(pipeline, x([1, 2, 3, 4, 5, 6]), [2, 1, 1, 2]);
     expect(y(got)).toEqual([3, 6, 6, 12, 15, 18]);
     expect([...got.splits![0]!.choice]).toEqual([1, 1, 0, 1, 1, 1]);
-    expect(pipeline).toMatchObject({ lastIsSplit: true, mergeable: true, keys: [] });
+    expect(pipeline).toMatchObject({ lastIsSplit: true, atOnce: Infinity, keys: [] });
   });
 
   test('of 20,000 inferences gives each model its share', async () => {

@@ -124,7 +124,7 @@ class Connection {
     this.#socket = socket;
     this.#limits = { ...defaults, ...Object.fromEntries(Object.entries(start).filter(([name, value]) => name in defaults && value !== undefined)) };
     start.sidekick?.starting(launched.pid);
-    const last = collectLog(launched.child, (stream, line) => {
+    const { last } = collectLog(launched.child, (stream, line) => {
       start.onLog?.(stream, line);
       start.sidekick?.line(stream, line);
     });

@@ -5,8 +5,25 @@ const linesPerSecond = 500;
 const lineLength = 4096;
 const lastLines = 50;
 
+/** Once calm it is read so often. What is written meanwhile stays in the pipe, and a process that fills it waits. */
+const calmMs = 50;
+
+export interface CollectedLog {
+  /** The last lines, most recent last. */
+  readonly last: readonly string[];
+  /** From here on a process that writes line by line does not have this one look at each. */
+  calm(): void;
+}
+
 /** Hands on the lines of a process, no more than a bound, and keeps the last ones. */
-export function collectLog(child: ChildProcess, onLog: (stream: 'stdout' | 'stderr', line: string) => void): readonly string[] {
+export function collectLog(child: ChildProcess, onLog: (stream: 'stdout' | 'stderr', line: string) => void): CollectedLog {
+  let isCalm = false;
+  let over = false;
+  child.once('exit', () => {
+    over = true;
+    child.stdout?.resume();
+    child.stderr?.resume();
+  });
   const last: string[] = [];
   let second = 0;
   let count = 0;
@@ -28,6 +45,10 @@ export function collectLog(child: ChildProcess, onLog: (stream: 'stdout' | 'stde
     let rest = '';
     source.setEncoding('utf8');
     source.on('data', (text: string) => {
+      if (isCalm && !over) {
+        source.pause();
+        setTimeout(() => source.resume(), calmMs).unref();
+      }
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) if (line.trim() !== '') put(line.length > lineLength ? `${line.slice(0, lineLength)}…` : line);
@@ -35,5 +56,5 @@ export function collectLog(child: ChildProcess, onLog: (stream: 'stdout' | 'stde
     });
     source.on('end', () => { if (rest.trim() !== '') put(rest.slice(0, lineLength)); });
   }
-  return last;
+  return { last, calm: () => { isCalm = true; } };
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -36,8 +37,21 @@ export interface PythonStart {
   sidekick?: SidekickReport;
 }
 export type Ready = Extract<FromPython, { type: 'ready' }>;
+/** What became of requests that were handed over together, of those that were begun. */
+export interface Begun {
+  /** Rows that each gave, as an Arrow stream of all of them. */
+  readonly body: Uint8Array;
+  readonly rows: readonly number[];
+  readonly failed: readonly (readonly [part: number, error: PotorooError])[];
+  /** Milliseconds that it took; infinite where that is not known. */
+  readonly ms: number;
+}
 interface Job {
-  resolve(body: Uint8Array | undefined): void;
+  resolve(body: Uint8Array, told: Extract<FromPython, { type: 'result' }>): void;
+  /** It ended before it began with it. */
+  again(): void;
+  /** It ended while it worked on it; `part` tells on which of several requests, where that is known. */
+  lost(error: PotorooError, part: number): void;
   reject(error: PotorooError): void;
   since: number;
 }
@@ -73,6 +87,8 @@ export interface ModelProcess {
   readonly exited: Promise<PotorooError>;
   /** Arrow stream in, Arrow stream out; undefined when it ended before it began with it. */
   run(body: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Requests of so many rows each, handed over together and run one by one; undefined when it ended before it began with the first. */
+  runEach?(body: Uint8Array, parts: readonly number[]): Promise<Begun | undefined>;
   /** From here on it runs only where nothing else wants the core. */
   giveWay(): void;
   stop(): Promise<void>;
@@ -86,15 +102,17 @@ export class PythonProcess implements ModelProcess {
   readonly #launched: Launched;
   readonly #socket: Socket;
   readonly #jobs: Map<number, Job>;
+  readonly #calm: () => void;
   #next = 1;
 
-  private constructor(ready: Ready, exited: Promise<PotorooError>, removed: Promise<void>, launched: Launched, socket: Socket, jobs: Map<number, Job>) {
+  private constructor(ready: Ready, exited: Promise<PotorooError>, removed: Promise<void>, launched: Launched, socket: Socket, jobs: Map<number, Job>, calm: () => void) {
     this.ready = ready;
     this.exited = exited;
     this.#removed = removed;
     this.#launched = launched;
     this.#socket = socket;
     this.#jobs = jobs;
+    this.#calm = calm;
   }
 
   /**
@@ -122,7 +140,7 @@ export class PythonProcess implements ModelProcess {
     });
     const { child } = launched;
     start.sidekick?.starting(launched.pid);
-    const last = collectLog(child, (stream, line) => {
+    const { last, calm } = collectLog(child, (stream, line) => {
       start.onLog?.(stream, line);
       start.sidekick?.line(stream, line);
     });
@@ -151,7 +169,7 @@ export class PythonProcess implements ModelProcess {
         const error = verdict ?? new PotorooError('model_process_lost', `The model's process ${how}.${lastWords(last)}`);
         // It takes requests in their order, so that those behind the first ones were not begun.
         const begun = start.python.concurrency ?? 1;
-        [...jobs.values()].forEach((job, i) => { if (i < begun) job.reject(error); else void exited.then(() => job.resolve(undefined)); });
+        [...jobs].forEach(([id, job], i) => { if (i < begun) job.lost(error, partOf(work, id)); else void exited.then(() => job.again()); });
         jobs.clear();
         resolve(error);
       };
@@ -196,7 +214,7 @@ export class PythonProcess implements ModelProcess {
           const job = jobs.get(message.id);
           jobs.delete(message.id);
           if (message.type === 'error') job?.reject(typed(message.code, message.message));
-          else job?.resolve(body);
+          else if (message.type === 'result') job?.resolve(body, message);
         }
       };
       server.once('connection', (connection) => {
@@ -212,7 +230,7 @@ export class PythonProcess implements ModelProcess {
         reject(error);
       });
     });
-    return new PythonProcess(await ready, exited, removed, launched, socket as unknown as Socket, jobs);
+    return new PythonProcess(await ready, exited, removed, launched, socket as unknown as Socket, jobs, calm);
   }
 
   /**
@@ -220,16 +238,39 @@ export class PythonProcess implements ModelProcess {
    * @throws PotorooError as the model's process says, `model_process_lost`, `deadline_exceeded`
    */
   run(body: Uint8Array): Promise<Uint8Array | undefined> {
-    const { exitCode, signalCode } = this.#launched.child;
-    if (exitCode !== null || signalCode !== null || this.#socket.destroyed) return this.exited.then(() => undefined);
     return new Promise((resolve, reject) => {
-      const id = this.#next++;
-      this.#jobs.set(id, { resolve, reject, since: Date.now() });
-      writeMessage(this.#socket, { op: 'run', id }, body);
+      this.#send(body, undefined, { resolve, again: () => resolve(undefined), lost: reject, reject, since: Date.now() });
     });
   }
 
+  /**
+   * Requests of so many rows each, one after the other in one Arrow stream: the process runs them one by one and, after some milliseconds,
+   * begins no other. Undefined when it ended before it began with the first.
+   * @throws PotorooError where none of them could be read
+   */
+  runEach(body: Uint8Array, parts: readonly number[]): Promise<Begun | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#send(body, parts, {
+        resolve: (answer, { rows = [], failed = [], ms }) => resolve({ body: answer, rows, ms, failed: failed.map(([part, code, message]) => [part, typed(code, message)]) }),
+        again: () => resolve(undefined),
+        // Those before it were run, and what they gave is lost with the process.
+        lost: (error, part) => resolve({ body: new Uint8Array(), ms: Infinity, rows: parts.slice(0, part + 1).map(() => 0), failed: parts.slice(0, part + 1).map((_, i) => [i, error]) }),
+        reject,
+        since: Date.now(),
+      });
+    });
+  }
+
+  #send(body: Uint8Array, parts: readonly number[] | undefined, job: Job): void {
+    const { exitCode, signalCode } = this.#launched.child;
+    if (exitCode !== null || signalCode !== null || this.#socket.destroyed) return void this.exited.then(() => job.again());
+    const id = this.#next++;
+    this.#jobs.set(id, job);
+    writeMessage(this.#socket, { op: 'run', id, ...(parts && { parts }) }, body);
+  }
+
   giveWay(): void {
+    this.#calm();
     if (this.#launched.pid !== null) processGivesWay(this.#launched.pid);
   }
 
@@ -241,6 +282,16 @@ export class PythonProcess implements ModelProcess {
     await this.exited;
     clearTimeout(late);
     await this.#removed;
+  }
+}
+
+/** Which request of a message the process was at when it ended, as it noted itself; the first where it noted nothing. */
+function partOf(work: string, message: number): number {
+  try {
+    const noted = readFileSync(join(work, 'at'));
+    return noted.readBigUInt64LE(0) === BigInt(message) ? Number(noted.readBigUInt64LE(8)) : 0;
+  } catch {
+    return 0;
   }
 }
 

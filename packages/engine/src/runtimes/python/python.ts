@@ -1,15 +1,13 @@
-import { decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
+import { concat, decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
 import { imageFramework, isPotorooError, PotorooError, type Field } from '@potoroo/contract/plain';
 import { log } from '../../log.ts';
 import { PythonProcess, type ModelProcess, type PythonStart } from './process.ts';
-import type { Description, Runtime } from '../runtime.ts';
-import { agree, varied } from '../sample.ts';
+import type { Description, Each, Runtime } from '../runtime.ts';
+import { agree, varied, zeros } from '../sample.ts';
 
 export interface PythonModelOptions extends PythonStart {
   /** Names that replace the model's own input names, in order. */
   tensorFields?: readonly string[];
-  /** Once loaded it runs only where nothing else wants the core. */
-  yields?: boolean;
 }
 
 /** Images are servers of their own; all else is loaded by our Python. */
@@ -23,8 +21,10 @@ async function openProcess(options: PythonModelOptions): Promise<ModelProcess> {
 const proveBelowMs = 200;
 /** Below this, a run costs more than its rows; above, merged runs have to be seen to gain something. */
 const quickMs = 20;
+/** How long a process may have work of which nobody hears yet; `python/potoroo_runtime/__main__.py` has it too. */
 const aheadMs = 4;
 const mostAhead = 7;
+const mostAtOnce = 64;
 /** A server in an image works on several requests by itself. */
 const imageConcurrency = 4;
 const firstPauseMs = 1000;
@@ -40,12 +40,16 @@ class PythonRuntime implements Runtime {
   readonly #names: readonly string[];
   #process: Promise<ModelProcess>;
   #description: Description;
+  readonly #apart: boolean;
+  #atOnce: number;
   #closed = false;
 
   constructor(options: PythonModelOptions, first: ModelProcess) {
     this.#options = options;
     this.#process = Promise.resolve(first);
     const { inputs, outputs, warmUpMs, notes } = first.ready;
+    this.#apart = first.runEach !== undefined;
+    this.#atOnce = first.ready.warmUpMs < aheadMs / 2 ? 2 : 1;
     this.#names = (inputs ?? []).map((field) => field.name);
     this.#description = { inputs: renamed(inputs ?? [], options.tensorFields), outputs: outputs ?? [], warmUpMs, mergeable: false, notes };
     this.#watch(first);
@@ -57,8 +61,19 @@ class PythonRuntime implements Runtime {
    */
   get slots(): number {
     const { mergeable, warmUpMs } = this.#description;
+    if (this.#each) return 2;
     const ahead = warmUpMs > 0 ? Math.floor(aheadMs / warmUpMs) : 1;
     return (this.#options.python.concurrency ?? 1) + (mergeable ? 0 : Math.min(mostAhead, Math.max(1, ahead)));
+  }
+
+  /** Requests are handed over together where the process works on one at a time, and its schema tells how their answers go together. */
+  get #each(): boolean {
+    const { mergeable, outputs } = this.#description;
+    return this.#apart && !mergeable && outputs.length > 0 && (this.#options.python.concurrency ?? 1) === 1;
+  }
+
+  get atOnce(): number {
+    return this.#each ? this.#atOnce : 1;
   }
 
   describe(): Description {
@@ -72,6 +87,33 @@ class PythonRuntime implements Runtime {
       if (answer !== undefined) return decodeArrow(answer).batch;
       if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
     }
+  }
+
+  /** Requests that the process did not begin in its time, or that its end left behind, go to it, or its successor, again. */
+  async runEach(batch: Batch, rows: readonly number[]): Promise<Each> {
+    const failed = new Map<number, PotorooError>();
+    const gave: number[] = [];
+    const answers: Batch[] = [];
+    for (let row = 0; gave.length < rows.length;) {
+      const from = gave.length;
+      const parts = rows.slice(from, from + this.#atOnce);
+      const until = parts.reduce((sum, n) => sum + n, row);
+      const body = encodeArrowStream(this.#named(row === 0 && until === batch.rows ? batch : slice(batch, row, until)));
+      const begun = await (await this.#process).runEach?.(body, parts);
+      if (begun === undefined) {
+        if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
+        continue;
+      }
+      // As many next time as it began in its time; where twice as many would have had their time too, so many.
+      if (begun.rows.length < parts.length) this.#atOnce = begun.rows.length;
+      else if (begun.ms < aheadMs / 2) this.#atOnce = Math.min(mostAtOnce, Math.max(this.#atOnce, parts.length * 2));
+      for (const [part, error] of begun.failed) failed.set(from + part, error);
+      if (begun.rows.some((n) => n > 0)) answers.push(decodeArrow(begun.body).batch);
+      gave.push(...begun.rows);
+      row = rows.slice(0, gave.length).reduce((sum, n) => sum + n, 0);
+    }
+    const [first = zeros(this.#description.outputs, 0)] = answers;
+    return { batch: answers.length > 1 ? concat(answers) : first, rows: gave, failed };
   }
 
   /** The proof that rows of different requests may share a run; only for models that give one row out per row in. */
