@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { apiPrefix, PotorooError, type Accelerator, type ApiFrameworks, type ApiModel, type ApiModelConfig, type ApiModelVersion, type Architecture, type Field, type ImageRegistration, type ModelConfig } from '@potoroo/contract';
+import { apiPrefix, PotorooError, uploadLogPage, type Accelerator, type ApiFrameworks, type ApiModel, type ApiModelConfig, type ApiModelVersion, type ApiUploadLog, type Architecture, type Field, type ImageRegistration, type ModelConfig } from '@potoroo/contract';
 import { createOnce, listOf, type Calls } from './calls.ts';
 import { Logs, type LogOptions } from './logs.ts';
 import type { Pages } from './pages.ts';
@@ -78,7 +78,19 @@ export class ModelVersion {
 
   /** What was said when the model was loaded after its upload. */
   async uploadLog(options: CallOptions = {}): Promise<string[]> {
-    return (await this.#calls.transport.json<{ lines: string[] }>(`${versions}/${this.id}/upload-log`, options)).lines;
+    const lines: string[] = [];
+    await this.#tell(0, (line) => lines.push(line), options);
+    return lines;
+  }
+
+  /** Tells the lines that there are after a place in the upload log; gives the place after them. */
+  async #tell(after: number, onLog: (line: string) => void, options: CallOptions): Promise<number> {
+    for (;;) {
+      const { lines, next } = await this.#calls.transport.json<ApiUploadLog>(`${versions}/${this.id}/upload-log`, { ...options, query: { after, limit: uploadLogPage } });
+      for (const line of lines) onLog(line);
+      after = next;
+      if (lines.length < uploadLogPage) return after;
+    }
   }
 
   /** The tags that it carries. */
@@ -91,13 +103,9 @@ export class ModelVersion {
     const { signal, timeoutMs = 1_800_000, onLog } = options;
     const limit = AbortSignal.timeout(timeoutMs);
     let version = new ModelVersion(this.#calls, this.info);
-    let said = 0;
+    let told = 0;
     for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
-      if (onLog !== undefined) {
-        const lines = await version.uploadLog({ signal });
-        for (const line of lines.slice(said)) onLog(line);
-        said = lines.length;
-      }
+      if (onLog !== undefined) told = await this.#tell(told, onLog, { signal });
       if (version.status === 'ready') return version;
       if (version.status === 'error') throw reasonError(version.info.reason, `Model ${version.name} cannot be used.`);
       if (limit.aborted) throw new PotorooError('deadline_exceeded', `Model ${version.name} is still ${version.status} after ${timeoutMs} ms.`);

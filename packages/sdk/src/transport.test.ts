@@ -177,6 +177,32 @@ describe('the session', () => {
   });
 });
 
+describe('the log of an upload', () => {
+  const version = { id: 7, name: 'm', version: 'v', status: 'pending_load_native', reason: null };
+  it('is told line by line as it grows, each once and without reading it anew', async () => {
+    const said = Array.from({ length: 2500 }, (_, i) => `line ${i}`);
+    const asked: number[] = [];
+    let looks = 0;
+    const { client } = await misbehaving((request, response) => {
+      const { pathname, searchParams } = new URL(request.url ?? '', 'http://x');
+      if (!pathname.endsWith('/upload-log')) return json(response, 200, { ...version, status: (looks += 1) < 3 ? 'attempting_load_native' : 'ready' });
+      const after = Number(searchParams.get('after') ?? 0);
+      asked.push(after);
+      // More of it is there at each look.
+      const lines = said.slice(0, [900, 2400][looks - 1] ?? said.length).slice(after, after + Number(searchParams.get('limit') ?? 1000));
+      json(response, 200, { lines, next: after + lines.length });
+    });
+    const potoroo = client();
+    const told: string[] = [];
+    await (await potoroo.models.version(7)).waitUntilReady({ onLog: (line) => told.push(line) });
+    expect(told).toEqual(said);
+    expect(asked).toEqual([0, 900, 1900, 2400]);
+    asked.length = 0;
+    expect(await (await potoroo.models.version(7)).uploadLog()).toEqual(said);
+    expect(asked).toEqual([0, 1000, 2000]);
+  });
+});
+
 describe('lists', () => {
   it('go on page after page and stop where the reader stops', async () => {
     const { state, client } = await misbehaving((request, response) => {

@@ -76,7 +76,17 @@ export const StoredModelConfigSchema = Type.Composite([
 ], { $id: 'ModelConfig' });
 export type ApiModelConfig = Static<typeof StoredModelConfigSchema>;
 
-export const UploadLogSchema = Type.Object({ lines: Type.Array(Type.String(), { description: '`<time> <stream> F <text>`' }) });
+export const uploadLogPage = 1000;
+/** Query of an upload log, which is read as it grows. */
+export const UploadLogQuerySchema = Type.Object({
+  after: Type.Optional(Type.Integer({ minimum: 0, maximum: 2_147_483_647, description: '`next` of the page before; from its beginning when not given.' })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: uploadLogPage, description: `Lines a page; ${uploadLogPage} when not given.` })),
+}, { additionalProperties: false });
+export const UploadLogSchema = Type.Object({
+  lines: Type.Array(Type.String(), { description: '`<time> <stream> F <text>`, oldest first. Fewer than the limit: there are no more yet.' }),
+  next: Type.Integer({ description: 'Pass it as `after` to get what comes after these lines, now or later.' }),
+}, { $id: 'UploadLog' });
+export type ApiUploadLog = Static<typeof UploadLogSchema>;
 
 export const PipelineVersionSchema = Type.Object({
   id: IdSchema, pipelineId: IdSchema, version: Type.String({ description: 'A UUID.' }), steps: StepsSchema, createdAt: TimeSchema, createdBy: Type.String(),

@@ -148,6 +148,7 @@ export interface Frameworks {
   /** Of this machine, the one that is used when nothing is asked for first. */
   pythonVersions: string[];
 }
+export interface UploadLog { lines: string[]; next: number }
 export interface Models {
   /**
    * Stores the file, then loads it once in a child process. Resolves when that is decided or patience ends, whichever
@@ -166,7 +167,8 @@ export interface Models {
   /** The newest config, made with defaults when there is none. */
   config(actor: Actor, versionId: number): Promise<StoredModelConfig>;
   configById(actor: Actor, configId: number): Promise<StoredModelConfig>;
-  uploadLog(actor: Actor, versionId: number): Promise<string[]>;
+  /** Lines from after `next` of the page before on, oldest first, at most 1,000: fewer than `limit` are all that there are yet. */
+  uploadLog(actor: Actor, versionId: number, query?: { after?: number; limit?: number }): Promise<UploadLog>;
   /** What can be uploaded here. Of any signed-in user. */
   frameworks(actor: Actor): Promise<Frameworks>;
   /** Whether every signed-in user may read it and take it into pipelines, or its workspace alone. */

@@ -47,6 +47,8 @@ class Places {
   }
 }
 
+/** Characters of a line of an upload log. */
+const maxLine = 4096;
 /** Other people's servers decide how long a fetch takes: these have places of their own. */
 const fetchesAtOnce = 8;
 
@@ -115,7 +117,7 @@ export class LoadQueue {
     let written: Promise<void> = Promise.resolve();
     return {
       say(text) {
-        const line = `${new Date(clock()).toISOString()} stdout F ${text}`;
+        const line = `${new Date(clock()).toISOString()} stdout F ${text.length > maxLine ? `${text.slice(0, maxLine)}…` : text}`;
         // The version may have been removed meanwhile.
         written = written.then(() => store.log(versionId, [line])).catch((error: unknown) => log.debug({ err: error, modelVersion: versionId }, 'a line of an upload log was not kept'));
       },

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkName, frameworks, imageFramework, ModelConfigSchema, PotorooError, type ModelConfig } from '@potoroo/contract';
+import { checkName, frameworks, imageFramework, ModelConfigSchema, PotorooError, uploadLogPage, type ModelConfig } from '@potoroo/contract';
 import { Value } from '@sinclair/typebox/value';
 import type { Kysely } from 'kysely';
 import type { Blob, Blobs } from '../../storage/blobs.ts';
@@ -10,7 +10,7 @@ import { pageFrom, pageWindow } from '../../storage/paging.ts';
 import { json } from '../../storage/values.ts';
 import type { Logger } from '../../log.ts';
 import { notFound, type Access, type Right } from '../access.ts';
-import type { Actor, Frameworks, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput } from '../domains.ts';
+import type { Actor, Frameworks, Model, Models, ModelVersion, Page, PageQuery, StoredModelConfig, UploadInput, UploadLog } from '../domains.ts';
 import type { Environments } from '../environments/environments.service.ts';
 import type { Inspect } from './inspection.ts';
 import { LoadQueue, type OpenSource } from './load-queue.ts';
@@ -156,9 +156,9 @@ export class ModelService implements Models {
     return config;
   }
 
-  async uploadLog(actor: Actor, versionId: number): Promise<string[]> {
+  async uploadLog(actor: Actor, versionId: number, { after = 0, limit = uploadLogPage }: { after?: number; limit?: number } = {}): Promise<UploadLog> {
     await this.version(actor, versionId);
-    return this.#store.logOf(versionId);
+    return this.#store.logOf(versionId, after, Math.min(limit, uploadLogPage));
   }
 
   async setVisibility(actor: Actor, versionId: number, visibility: 'private' | 'public'): Promise<ModelVersion> {

@@ -4,7 +4,7 @@ import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
 import { contains, date, json, parsed, parsedOrNull, type Json, type Time } from '../../storage/values.ts';
 import type { Access } from '../access.ts';
-import type { Model, ModelStatus, ModelVersion, StoredModelConfig } from '../domains.ts';
+import type { Model, ModelStatus, ModelVersion, StoredModelConfig, UploadLog } from '../domains.ts';
 
 interface ModelTable { id: Generated<number>; workspaceId: number; name: string; ownerId: string; createdAt: Time; updatedAt: Time }
 interface ModelVersionTable {
@@ -134,9 +134,9 @@ export class ModelStore {
     if (lines.length > 0) await this.#db.insertInto('modelUploadLog').values(lines.map((line) => ({ modelVersionId: id, line }))).execute();
   }
 
-  async logOf(id: number): Promise<string[]> {
-    const rows = await this.#db.selectFrom('modelUploadLog').select('line').where('modelVersionId', '=', id).orderBy('id').execute();
-    return rows.map((row) => row.line);
+  async logOf(id: number, after: number, limit: number): Promise<UploadLog> {
+    const rows = await this.#db.selectFrom('modelUploadLog').select(['id', 'line']).where('modelVersionId', '=', id).where('id', '>', after).orderBy('id').limit(limit).execute();
+    return { lines: rows.map((row) => row.line), next: rows.at(-1)?.id ?? after };
   }
 
   async addConfig(modelVersionId: number, config: ModelConfig, extra: Record<string, unknown>, now: Time): Promise<number> {

@@ -6,6 +6,7 @@ import { createReadStream } from 'node:fs';
 import { databases } from '../../storage/testing.ts';
 import { openDomains, type TestDomains } from '../testing.ts';
 import { inspectInChild } from './inspection.ts';
+import { ModelStore } from './models.store.ts';
 
 const fixture = (name: string) => createReadStream(fileURLToPath(new URL(`../../../../engine/fixtures/${name}`, import.meta.url)));
 async function* bytes(...parts: string[]) { for (const part of parts) yield Buffer.from(part); }
@@ -20,11 +21,38 @@ describe.each(databases)('models on $name', (database) => {
     expect(version).toMatchObject({ name: 'cancer', status: 'ready', reason: null, fileName: 'cancer.onnx', framework: 'onnx', runtime: 'onnx', visibility: 'private', createdBy: t.bob.id });
     expect(version.inputs).toMatchObject([{ type: 'float32', shape: [30] }]);
     expect(version.outputs?.map((f) => f.name)).toEqual(['label', 'probabilities']);
-    const log = await t.models.uploadLog(t.ann, version.id);
+    const { lines: log } = await t.models.uploadLog(t.ann, version.id);
     expect(log.every((line) => /^\d{4}-\d\d-\d\dT[\d:.]+Z stdout F ./.test(line))).toBe(true);
     expect(log.at(-1)).toContain('ready');
     expect(await t.models.version(t.ann, version.id)).toEqual(version);
     expect(await t.models.versionByName(t.ann, 'cancer', version.version, t.workspaceId)).toEqual(version);
+  });
+
+  test('an upload log is read page by page, while it grows and to its end', async () => {
+    const made = await t.upload(t.bob, 'talks');
+    const { lines: own, next: start } = await t.models.uploadLog(t.ann, made.id);
+    const store = new ModelStore(t.storage.db);
+    const other = (await t.upload(t.bob, 'other')).id;
+    const said = Array.from({ length: 2400 }, (_, i) => `line ${i}`);
+    for (let at = 0; at < said.length; at += 200) {
+      await store.log(made.id, said.slice(at, at + 200));
+      await store.log(other, ['of another']);
+    }
+    const pages: string[][] = [];
+    let after = start;
+    for (;;) {
+      const page = await t.models.uploadLog(t.ann, made.id, { after });
+      if (page.lines.length === 0) { expect(page.next).toBe(after); break; }
+      pages.push(page.lines);
+      after = page.next;
+    }
+    expect(pages.map((lines) => lines.length)).toEqual([1000, 1000, 400]);
+    expect(pages.flat()).toEqual(said);
+    expect((await t.models.uploadLog(t.ann, made.id, { limit: 5000 })).lines).toHaveLength(1000);
+    expect((await t.models.uploadLog(t.ann, made.id, { limit: own.length + 1 })).lines).toEqual([...own, 'line 0']);
+    await store.log(made.id, ['one more']);
+    expect((await t.models.uploadLog(t.ann, made.id, { after })).lines).toEqual(['one more']);
+    expect(await t.models.uploadLog(t.ann, made.id, { after: 2_000_000_000 })).toEqual({ lines: [], next: 2_000_000_000 });
   });
 
   test('the same bytes again are the same version, also when two upload them at once', async () => {

@@ -132,7 +132,7 @@ describe.each(databases)('registries on $name', (database) => {
     const version = await decided(asked);
     expect(version).toMatchObject({ status: 'ready', size: model.length, fileName: 'model.onnx', inputs: [{ shape: [30] }] });
     expect(readFileSync(blobs.path(version.sha256)).equals(model)).toBe(true);
-    const log = (await models.uploadLog(t.ann, version.id)).join('\n');
+    const log = (await models.uploadLog(t.ann, version.id)).lines.join('\n');
     expect(log).toMatch(/Looking for [^]*Fetching model\.onnx[^]*Fetched \d+ bytes[^]*The model is ready/);
     expect(log).not.toContain('horse');
   });
@@ -181,7 +181,7 @@ describe.each(databases)('registries on $name', (database) => {
       return null;
     }, catalog({ cancer: 1 }), artifacts(files));
     const { id } = await upload(registry.id, 'models:/cancer/1/model.onnx');
-    await expect.poll(async () => (await models.uploadLog(t.ann, id)).join()).toContain('Fetching');
+    await expect.poll(async () => (await models.uploadLog(t.ann, id)).lines.join()).toContain('Fetching');
     await models.close();
     expect(await t.models.version(t.ann, id)).toMatchObject({ status: 'uploading' });
     hold = false;
@@ -288,6 +288,6 @@ describe.each(databases)('registries on $name', (database) => {
     const { registry } = await registryOf(...handlers, catalog({ cancer: 1 }));
     const version = await decided(await upload(registry.id, path));
     expect(version).toMatchObject({ status: 'error', reason: { code, message: expect.stringMatching(/^[^\n]{10,600}$/) } });
-    expect((await models.uploadLog(t.ann, version.id)).at(-1)).toContain(version.reason?.message);
+    expect((await models.uploadLog(t.ann, version.id)).lines.at(-1)).toContain(version.reason?.message);
   });
 });

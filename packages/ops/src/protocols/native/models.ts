@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import { FrameworksSchema, IdSchema, ModelConfigSchema, ModelSchema, ModelVersionChangeSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
+import { FrameworksSchema, IdSchema, ModelConfigSchema, ModelSchema, ModelVersionChangeSchema, ModelVersionSchema, PageQuerySchema, PageSchema, StoredModelConfigSchema, TimeSchema, UploadLogQuerySchema, UploadLogSchema, UploadQuerySchema } from '@potoroo/contract';
 import type { StoredModelConfig } from '../../domains/domains.ts';
 import { leaveBodies } from '../streams.ts';
 import { route, type NativeContext } from './route.ts';
@@ -37,8 +37,8 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
   }, ({ actor, params, body }) => models.setVisibility(actor, params.versionId, body.visibility));
   route(app, context, 'DELETE', '/model-versions/:versionId', { tag, summary: 'Remove a model version', description: 'Not while a pipeline version has it as a step.', params: VersionParams },
     ({ actor, params }) => models.remove(actor, params.versionId));
-  route(app, context, 'GET', '/model-versions/:versionId/upload-log', { tag, summary: 'What happened when the model was loaded for the first time', params: VersionParams, answer: UploadLogSchema },
-    async ({ actor, params }) => ({ lines: await models.uploadLog(actor, params.versionId) }));
+  route(app, context, 'GET', '/model-versions/:versionId/upload-log', { tag, summary: 'What happened when the model was loaded for the first time', description: 'Page by page, also while it is being loaded.', params: VersionParams, query: UploadLogQuerySchema, answer: UploadLogSchema },
+    ({ actor, params, query }) => models.uploadLog(actor, params.versionId, query));
   route(app, context, 'GET', '/model-versions/:versionId/config', { tag, summary: 'Show how a model version is run', params: VersionParams, answer: StoredModelConfigSchema },
     async ({ actor, params }) => configBody(await models.config(actor, params.versionId)));
   route(app, context, 'PUT', '/model-versions/:versionId/config', { tag, summary: 'Say how a model version is run', description: 'Counts from the next deploy on.', params: VersionParams, body: ModelConfigSchema, answer: StoredModelConfigSchema },

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   DeploymentSchema, DeploymentStatusSchema, LogPageSchema, ModelSchema, ModelVersionSchema, PageSchema, PartitionsSchema, PipelineSchema, PipelineVersionSchema,
   StoredModelConfigSchema, UploadLogSchema, UserSchema, WorkspaceSchema, type ApiDeployment, type ApiDeploymentStatus, type ApiModelVersion, type ApiPipeline, type ApiPipelineVersion,
-  type ApiUser, type ApiWorkspace, type Problem,
+  type ApiUploadLog, type ApiUser, type ApiWorkspace, type Problem,
 } from '@potoroo/contract';
 import { databases } from '../../storage/testing.ts';
 import { exampleModel } from '../../domains/testing.ts';
@@ -113,7 +113,13 @@ describe.each(databases)('native API on $name', (database) => {
     expect(listed?.versions).toHaveLength(1);
     expectShape(ModelSchema, listed);
     const versionId = listed?.versions[0]?.id;
-    expectShape(UploadLogSchema, (await asAnn('GET', `/model-versions/${versionId}/upload-log`)).body);
+    const log = `/model-versions/${versionId}/upload-log`;
+    const { body: said } = await asAnn<ApiUploadLog>('GET', log);
+    expectShape(UploadLogSchema, said);
+    const { body: begin } = await asAnn<ApiUploadLog>('GET', `${log}?limit=1`);
+    expect([...begin.lines, ...(await asAnn<ApiUploadLog>('GET', `${log}?after=${begin.next}`)).body.lines]).toEqual(said.lines);
+    expect((await asAnn<ApiUploadLog>('GET', `${log}?after=${said.next}`)).body).toEqual({ lines: [], next: said.next });
+    for (const [query, field] of [['after=-1', 'after'], ['after=1.5', 'after'], ['after=x', 'after'], ['after=', 'after'], ['after=99999999999', 'after'], ['after=1&after=2', 'after'], ['limit=0', 'limit'], ['limit=1001', 'limit'], ['cursor=1', 'cursor']]) expectProblem(await asAnn('GET', `${log}?${query}`), 'invalid_request', field);
     expectShape(PageSchema(ModelVersionSchema), (await asAnn('GET', '/model-versions?term=CANC')).body);
     expectShape(StoredModelConfigSchema, (await asAnn('GET', `/model-versions/${versionId}/config`)).body);
     expectShape(StoredModelConfigSchema, (await asAnn('PUT', `/model-versions/${versionId}/config`, { tensorFields: ['tensor'] })).body);

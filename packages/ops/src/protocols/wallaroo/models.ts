@@ -1,12 +1,14 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import type { ModelConfig } from '@potoroo/contract';
-import type { ModelVersion } from '../../domains/domains.ts';
+import type { ModelVersion, UploadLog } from '../../domains/domains.ts';
 import { generated, Id, Maybe, post, type Context } from './http.ts';
 import { all } from './pages.ts';
 import { configBody, imagePathOf, modelBody, versionBody, workspaceBody } from './present.ts';
 import { readSchema } from './upload.ts';
 
+/** The newest lines of an upload log, which the client wants all at once. */
+const mostLines = 10_000;
 const Batching = Type.Object({}, { additionalProperties: true });
 
 export const flatVersion = (v: ModelVersion) => ({
@@ -54,7 +56,13 @@ export function modelRoutes(app: FastifyInstance, { domains: { models, workspace
   }, { readable: generated });
 
   post(app, '/v1/api/models/get_upload_logs', Type.Object({ model_version_id: Id, lines: Maybe(Type.Integer({ minimum: 1 })) }), async ({ actor, body }) => {
-    return { logs: (await models.uploadLog(actor, body.model_version_id)).slice(body.lines ? -body.lines : 0) };
+    const most = Math.min(body.lines ?? mostLines, mostLines);
+    let logs: string[] = [];
+    for (let page: UploadLog | undefined; page === undefined || page.lines.length > 0;) {
+      page = await models.uploadLog(actor, body.model_version_id, { after: page?.next ?? 0 });
+      logs = [...logs, ...page.lines].slice(-most);
+    }
+    return { logs };
   });
 
   // Without the versions: the client reads those of a model when it wants them.
