@@ -266,6 +266,8 @@ export interface LogQuery {
   pipelineVersion?: string; partition?: string;
   /** Rows that failed a validation, and no others. Where these are rare, a page can be empty and go on. */
   anomalies?: boolean;
+  /** Whoever asked is gone: a read that waits does not begin, one that is at work stops. It rejects with the reason, a PotorooError. */
+  signal?: AbortSignal;
 }
 /** A model by its id; or by its name, then of all workspaces that the actor sees. */
 export type ModelKey = { id: number } | { name: string };

@@ -7,8 +7,18 @@ const most = { user: 6, all: 24 } as const;
 
 const byServer = new WeakMap<object, { all: number; readonly users: Map<string, number> }>();
 
-/** Counts the answer to this request as a page that is not read yet, until it is, or its connection ends. @throws overloaded */
-export function holdPage(request: FastifyRequest, reply: FastifyReply): void {
+/**
+ * Counts the answer to this request as a page that is not read yet, until it is, or its connection ends: then the signal aborts, so
+ * that nobody makes a page for who is gone.
+ * @throws overloaded
+ */
+export function holdPage(request: FastifyRequest, reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  const leave = (): void => gone.abort(new PotorooError('deadline_exceeded', 'The caller went away before the answer.'));
+  if (reply.raw.destroyed) {
+    leave();
+    return gone.signal;
+  }
   const user = actorOf(request).id;
   const { server } = request.server;
   const held = byServer.get(server) ?? { all: 0, users: new Map<string, number>() };
@@ -23,5 +33,7 @@ export function holdPage(request: FastifyRequest, reply: FastifyReply): void {
     const left = (held.users.get(user) ?? 1) - 1;
     if (left === 0) held.users.delete(user);
     else held.users.set(user, left);
+    leave();
   });
+  return gone.signal;
 }

@@ -110,7 +110,7 @@ export class LogService implements Logs {
   }
 
   #readPage(sources: readonly LogSource[], query: Parameters<typeof readPage>[2]): Promise<LogPage> {
-    return this.#reading.take(() => readPage(this.#context, sources, query, this.#parts.onError));
+    return this.#reading.take(() => readPage(this.#context, sources, query, this.#parts.onError), query.signal);
   }
 
   async modelPartitions(actor: Actor, model: ModelKey): Promise<Record<string, { start: number; end: number }>> {

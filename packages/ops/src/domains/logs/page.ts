@@ -150,6 +150,7 @@ class PageReader {
         } else if (second === undefined || stream.before(second)) second = stream;
       }
       if (best === undefined) return undefined;
+      this.#query.signal?.throwIfAborted();
       if (best.ready) return { stream: best, until: second };
       if (this.#window.anomalies === true && this.#looked >= lookedAt) return 'enough';
       this.#looked += await best.load();

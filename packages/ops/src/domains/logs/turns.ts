@@ -3,18 +3,19 @@ import { PotorooError } from '@potoroo/contract';
 /** So many pieces of work at a time; others wait in their order, and so many may wait. */
 export class Turns {
   readonly #most: { readonly atOnce: number; readonly waiting: number };
-  readonly #waiting: (() => void)[] = [];
+  #waiting: (() => void)[] = [];
   #running = 0;
 
   constructor(most: { readonly atOnce: number; readonly waiting: number }) {
     this.#most = most;
   }
 
-  /** @throws overloaded */
-  async take<T>(work: () => Promise<T>): Promise<T> {
+  /** @throws overloaded; the reason of `signal`, which ends the wait for a turn */
+  async take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
     if (this.#running >= this.#most.atOnce) {
       if (this.#waiting.length >= this.#most.waiting) throw new PotorooError('overloaded', `${this.#waiting.length} readers of logs are waiting already: try again in a moment.`);
-      await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
+      await this.#turn(signal);
     } else this.#running += 1;
     try {
       return await work();
@@ -24,5 +25,20 @@ export class Turns {
       if (next === undefined) this.#running -= 1;
       else next();
     }
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting = this.#waiting.filter((other) => other !== enter);
+        reject(signal?.reason as Error);
+      };
+      const enter = (): void => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      signal?.addEventListener('abort', leave, { once: true });
+      this.#waiting.push(enter);
+    });
   }
 }

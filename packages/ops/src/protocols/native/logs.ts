@@ -22,16 +22,16 @@ export function logRoutes(app: FastifyInstance, context: NativeContext): void {
     description: `By \`Accept\`: ${forms.join(', ')}. Outside JSON, \`potoroo-log-status\` and \`potoroo-log-cursor\` are headers of the answer. One schema a page: a page also ends where the schema changes.`,
   }, async ({ actor, params, query, request, reply }) => {
     const form = formOf(request.headers.accept);
-    holdPage(request, reply);
-    return answerPage(reply, await logs.read(actor, { ...params, ...logQuery(query) }), form);
+    const signal = holdPage(request, reply);
+    return answerPage(reply, await logs.read(actor, { ...params, ...logQuery(query), signal }), form);
   });
   route(app, context, 'GET', '/models/:modelId/logs', {
     tag, summary: 'Read the inferences that a model took part in', params: Type.Object({ modelId: IdSchema }), query: Type.Omit(LogQuerySchema, ['pipelineVersion'], { additionalProperties: false }), answer: LogPageSchema,
     description: 'Records of every pipeline version that has the model in a step, of all pipelines that you may see; as the log of a pipeline otherwise.',
   }, async ({ actor, params, query, request, reply }) => {
     const form = formOf(request.headers.accept);
-    holdPage(request, reply);
-    return answerPage(reply, await logs.readModel(actor, { id: params.modelId }, logQuery(query)), form);
+    const signal = holdPage(request, reply);
+    return answerPage(reply, await logs.readModel(actor, { id: params.modelId }, { ...logQuery(query), signal }), form);
   });
   route(app, context, 'GET', '/pipelines/:pipelineId/logs/partitions', {
     tag, summary: 'Row offsets of each partition of a log', description: 'A partition is what one engine or edge wrote.', params: Params, answer: PartitionsSchema,

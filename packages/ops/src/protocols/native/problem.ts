@@ -16,7 +16,7 @@ const problemForm: ErrorForm = { type: 'application/problem+json', body: (proble
 /** The error handler of everything that speaks the native API, and of paths that nobody has. `form` is that of a protocol of its own. */
 export function answerProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply, form: ErrorForm = problemForm): FastifyReply | undefined {
   // Whoever was being answered went away in the middle: there is nobody to tell.
-  if (reply.raw.headersSent) {
+  if (reply.raw.headersSent || reply.raw.destroyed) {
     request.log.debug({ err: thrown }, 'an answer was not read to its end');
     reply.hijack();
     return undefined;

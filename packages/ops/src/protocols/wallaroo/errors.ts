@@ -27,7 +27,8 @@ declare module 'fastify' {
 
 export function answerError(thrown: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = toPotorooError(thrown);
-  if (error.status >= 500) request.log.error({ err: thrown }, error.message);
+  // Who went away is told nothing, and is no fault.
+  if (error.status >= 500 && !reply.raw.destroyed) request.log.error({ err: thrown }, error.message);
   const { form = 'plain', readable } = request.routeOptions.config.wallaroo ?? {};
   const status = readable === undefined || readable.includes(error.status) || error.status >= 500 ? error.status : 400;
   return reply.code(status).send(forms[form](error, status));

@@ -89,15 +89,14 @@ export function logRoutes(app: FastifyInstance, context: Context): void {
     const cursor: unknown = request.body ?? {};
     if (!Value.Check(Cursor, cursor)) throw new PotorooError('invalid_request', 'The body has to be an object of row offsets by partition, as `next` of the page before; {} for the first page.');
     const { dataset, exclude, separator, ...rest } = readQuery(request.url);
-    const query = { ...rest, anomalies: topic.anomalies, ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) };
-    holdPage(request, reply);
+    const query = { ...rest, anomalies: topic.anomalies, signal: holdPage(request, reply), ...(cursor !== null && Object.keys(cursor).length > 0 && { cursor: cursor as LogCursor }) };
     const read = (from: LogCursor | undefined): Promise<LogPage> => {
       const of = from === undefined ? query : { ...query, cursor: from };
       return 'model' in topic ? logs.readModel(actor, { name: topic.model }, of) : logs.read(actor, { ...of, pipelineId: topic.pipelineId });
     };
     let page = await read(undefined);
     // The client takes a page without rows for the end.
-    while (page.batch.rows === 0 && page.next !== null && !request.socket.destroyed) page = await read(page.next);
+    while (page.batch.rows === 0 && page.next !== null) page = await read(page.next);
     // The client reads what it was not asked for: which model answered and what was left out, then drops it itself.
     // An empty page has no columns: the client stumbles over some of them when they have no row.
     const batch = page.batch.rows === 0 ? { rows: 0, columns: [] } : select(page.batch, dataset.includes('*') ? [...dataset, 'metadata'] : dataset, exclude);

@@ -155,9 +155,8 @@ function logCalls(app: FastifyInstance, context: Context): void {
     start_time: Maybe(Type.String({ format: 'date-time' })), end_time: Maybe(Type.String({ format: 'date-time' })),
   }), async ({ actor, body, request, reply }) => {
     const { id } = await pipelineNamed(context, actor, body.workspace_id, body.pipeline_name);
-    holdPage(request, reply);
     const page = await context.domains.logs.read(actor, {
-      pipelineId: id, limit: body.page_size ?? 100, order: body.order ?? 'desc',
+      signal: holdPage(request, reply), pipelineId: id, limit: body.page_size ?? 100, order: body.order ?? 'desc',
       ...(body.start_time && { start: new Date(body.start_time) }), ...(body.end_time && { end: new Date(body.end_time) }), ...(body.cursor && { cursor: readCursor(body.cursor) }),
     });
     reply.header('x-iteration-status', page.status);
