@@ -43,8 +43,6 @@ def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
             return
 
 
-#: Seconds after which no other request of those that came together is begun.
-TOGETHER = 0.004
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -76,7 +74,7 @@ def _serve(wire: Any, model: Any, memory: int, at: "process.At") -> None:
                     raise ModelError("malformed_body", f"The Arrow stream cannot be read: {error}.") from None
                 failed: list = []
                 if "parts" in head:
-                    answer, rows, failed = model.run_each(table, head["parts"], TOGETHER, lambda part: at.note(number, part))
+                    answer, rows, failed = model.run_each(table, head["parts"], head["withinMs"] / 1000, lambda part: at.note(number, part))
                     more = {"rows": rows, "failed": failed}
                 else:
                     answer, more = model.run(table), {}

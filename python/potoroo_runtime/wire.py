@@ -12,9 +12,9 @@ then one of:
     {"type": "failed", "code": str, "message": str}    then it exits with 4
 Engine to process, any number at a time, answered in any order:
     {"op": "run", "id": int} + Arrow stream  ->  {"type": "result", "id", "ms"} + Arrow stream | {"type": "error", "id", "code", "message"}
-    {"op": "run", "id": int, "parts": [rows of each request]} + Arrow stream of all of them, one after the other
+    {"op": "run", "id": int, "parts": [rows of each request], "withinMs": float} + Arrow stream of all of them, one after the other
                                              ->  {"type": "result", "id", "ms", "rows": [rows that each gave], "failed": [[index, code, message]]} + Arrow stream
-        Each is run by itself, in their order. After a few milliseconds no other is begun: `rows` is of those that were.
+        Each is run by itself, in their order. After `withinMs` no other is begun: `rows` is of those that were.
         Who began which stands in the file `at` in the process's folder (u64 id, u64 index), for when it ends unasked.
     {"op": "describe", "id": int}            ->  the ready message again, with that id
     {"op": "ping", "id": int}                ->  {"type": "pong", "id", "rss"}

@@ -125,7 +125,7 @@ export class Service {
   #log(group: SpoolGroup): number | undefined {
     const { spool } = this;
     if (spool === undefined) return undefined;
-    const firstRow = this.#shadowSpool === undefined ? 0 : spool.stats().rows;
+    const firstRow = spool.rows;
     spool.append(group);
     return firstRow;
   }
@@ -150,7 +150,7 @@ export class Service {
   #record(firstRow: number, group: SpoolGroup): void {
     const spool = this.#shadowSpool;
     if (spool === undefined || this.shadows === undefined) return;
-    for (let behind = firstRow - spool.stats().rows; behind > 0; behind -= fillRows) {
+    for (let behind = firstRow - spool.rows; behind > 0; behind -= fillRows) {
       const rows = Math.min(behind, fillRows);
       const timeMs = group.requests[0]?.timeMs ?? 0;
       spool.append({ rows, columns: this.shadows.nulls(rows), requests: [{ rows, timeMs, requestId: '', elapsedNs: [] }], lastModel: group.lastModel });

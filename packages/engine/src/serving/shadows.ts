@@ -43,7 +43,7 @@ export interface ShadowsOptions {
 }
 
 /** What comes in within this time is shown to challengers together: what they cost is a run's cost more than that of its rows. */
-const gatherMs = 20;
+const gatherMs = 50;
 /** As many rows are shown together. */
 const gatherRows = 256;
 

@@ -40,6 +40,8 @@ export interface Spool {
    * @throws PotorooError storage_full, storage_read_only: nothing was logged, so the inference must not be answered.
    */
   append(group: SpoolGroup): void;
+  /** Rows that were appended so far: the offset of the next. */
+  readonly rows: number;
   stats(): SpoolStats;
   /** Ships what is there; resolves when ops has it all or after `deadlineMs` milliseconds. */
   flush(deadlineMs: number): Promise<void>;
@@ -108,6 +110,10 @@ class FileSpool implements Spool {
     this.#active!.file.endRow = this.#rows;
     if (dropped > 0) this.#droppedRows += group.rows;
     this.#shipper?.wake();
+  }
+
+  get rows(): number {
+    return this.#rows;
   }
 
   stats(): SpoolStats {

@@ -9,7 +9,7 @@ import { launcherOf, type Launched } from './launch.ts';
 import { ownFolder } from './own-folder.ts';
 import { collectLog } from './process-log.ts';
 import { processesBelow } from './process-tree.ts';
-import { readMessages, writeMessage, type FromPython } from './wire.ts';
+import { readMessages, writeMessage, type FromPython, type ToPython } from './wire.ts';
 import type { SidekickReport } from '../sidekicks.ts';
 
 /** Folder with the packages `potoroo_runtime` and `mac`. */
@@ -88,7 +88,7 @@ export interface ModelProcess {
   /** Arrow stream in, Arrow stream out; undefined when it ended before it began with it. */
   run(body: Uint8Array): Promise<Uint8Array | undefined>;
   /** Requests of so many rows each, handed over together and run one by one; undefined when it ended before it began with the first. */
-  runEach?(body: Uint8Array, parts: readonly number[]): Promise<Begun | undefined>;
+  runEach?(body: Uint8Array, parts: readonly number[], withinMs: number): Promise<Begun | undefined>;
   /** From here on it runs only where nothing else wants the core. */
   giveWay(): void;
   stop(): Promise<void>;
@@ -239,18 +239,18 @@ export class PythonProcess implements ModelProcess {
    */
   run(body: Uint8Array): Promise<Uint8Array | undefined> {
     return new Promise((resolve, reject) => {
-      this.#send(body, undefined, { resolve, again: () => resolve(undefined), lost: reject, reject, since: Date.now() });
+      this.#send(body, {}, { resolve, again: () => resolve(undefined), lost: reject, reject, since: Date.now() });
     });
   }
 
   /**
-   * Requests of so many rows each, one after the other in one Arrow stream: the process runs them one by one and, after some milliseconds,
-   * begins no other. Undefined when it ended before it began with the first.
+   * Requests of so many rows each, one after the other in one Arrow stream: the process runs them one by one and begins
+   * no other when the time is over. Undefined when it ended before it began with the first.
    * @throws PotorooError where none of them could be read
    */
-  runEach(body: Uint8Array, parts: readonly number[]): Promise<Begun | undefined> {
+  runEach(body: Uint8Array, parts: readonly number[], withinMs: number): Promise<Begun | undefined> {
     return new Promise((resolve, reject) => {
-      this.#send(body, parts, {
+      this.#send(body, { parts, withinMs }, {
         resolve: (answer, { rows = [], failed = [], ms }) => resolve({ body: answer, rows, ms, failed: failed.map(([part, code, message]) => [part, typed(code, message)]) }),
         again: () => resolve(undefined),
         // Those before it were run, and what they gave is lost with the process.
@@ -261,12 +261,12 @@ export class PythonProcess implements ModelProcess {
     });
   }
 
-  #send(body: Uint8Array, parts: readonly number[] | undefined, job: Job): void {
+  #send(body: Uint8Array, each: Pick<ToPython, 'parts' | 'withinMs'>, job: Job): void {
     const { exitCode, signalCode } = this.#launched.child;
     if (exitCode !== null || signalCode !== null || this.#socket.destroyed) return void this.exited.then(() => job.again());
     const id = this.#next++;
     this.#jobs.set(id, job);
-    writeMessage(this.#socket, { op: 'run', id, ...(parts && { parts }) }, body);
+    writeMessage(this.#socket, { op: 'run', id, ...each }, body);
   }
 
   giveWay(): void {
@@ -301,6 +301,13 @@ function lastWords(last: readonly string[]): string {
   return said === undefined ? '' : ` Its last line: ${said.slice(0, 300)}`;
 }
 
+/** What the process says; where in this program it was heard says nothing, and to find that out costs more than all the rest. */
 function typed(code: string, message: string): PotorooError {
-  return new PotorooError(code in errorCodes ? (code as ErrorCode) : 'inference_failed', message);
+  const frames = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return new PotorooError(code in errorCodes ? (code as ErrorCode) : 'inference_failed', message);
+  } finally {
+    Error.stackTraceLimit = frames;
+  }
 }

@@ -21,8 +21,9 @@ async function openProcess(options: PythonModelOptions): Promise<ModelProcess> {
 const proveBelowMs = 200;
 /** Below this, a run costs more than its rows; above, merged runs have to be seen to gain something. */
 const quickMs = 20;
-/** How long a process may have work of which nobody hears yet; `python/potoroo_runtime/__main__.py` has it too. */
+/** How long a process may have work of which nobody hears yet: one whose answers are waited for, and one that gives way to such. */
 const aheadMs = 4;
+const yieldingAheadMs = 100;
 const mostAhead = 7;
 const mostAtOnce = 64;
 /** A server in an image works on several requests by itself. */
@@ -41,6 +42,7 @@ class PythonRuntime implements Runtime {
   #process: Promise<ModelProcess>;
   #description: Description;
   readonly #apart: boolean;
+  readonly #aheadMs: number;
   #atOnce: number;
   #closed = false;
 
@@ -49,7 +51,8 @@ class PythonRuntime implements Runtime {
     this.#process = Promise.resolve(first);
     const { inputs, outputs, warmUpMs, notes } = first.ready;
     this.#apart = first.runEach !== undefined;
-    this.#atOnce = first.ready.warmUpMs < aheadMs / 2 ? 2 : 1;
+    this.#aheadMs = options.yields === true ? yieldingAheadMs : aheadMs;
+    this.#atOnce = first.ready.warmUpMs < this.#aheadMs / 2 ? 2 : 1;
     this.#names = (inputs ?? []).map((field) => field.name);
     this.#description = { inputs: renamed(inputs ?? [], options.tensorFields), outputs: outputs ?? [], warmUpMs, mergeable: false, notes };
     this.#watch(first);
@@ -62,7 +65,7 @@ class PythonRuntime implements Runtime {
   get slots(): number {
     const { mergeable, warmUpMs } = this.#description;
     if (this.#each) return 2;
-    const ahead = warmUpMs > 0 ? Math.floor(aheadMs / warmUpMs) : 1;
+    const ahead = warmUpMs > 0 ? Math.floor(this.#aheadMs / warmUpMs) : 1;
     return (this.#options.python.concurrency ?? 1) + (mergeable ? 0 : Math.min(mostAhead, Math.max(1, ahead)));
   }
 
@@ -99,14 +102,14 @@ class PythonRuntime implements Runtime {
       const parts = rows.slice(from, from + this.#atOnce);
       const until = parts.reduce((sum, n) => sum + n, row);
       const body = encodeArrowStream(this.#named(row === 0 && until === batch.rows ? batch : slice(batch, row, until)));
-      const begun = await (await this.#process).runEach?.(body, parts);
+      const begun = await (await this.#process).runEach?.(body, parts, this.#aheadMs);
       if (begun === undefined) {
         if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
         continue;
       }
       // As many next time as it began in its time; where twice as many would have had their time too, so many.
       if (begun.rows.length < parts.length) this.#atOnce = begun.rows.length;
-      else if (begun.ms < aheadMs / 2) this.#atOnce = Math.min(mostAtOnce, Math.max(this.#atOnce, parts.length * 2));
+      else if (begun.ms < this.#aheadMs / 2) this.#atOnce = Math.min(mostAtOnce, Math.max(this.#atOnce, parts.length * 2));
       for (const [part, error] of begun.failed) failed.set(from + part, error);
       if (begun.rows.some((n) => n > 0)) answers.push(decodeArrow(begun.body).batch);
       gave.push(...begun.rows);

@@ -9,7 +9,7 @@ export type FromPython =
   | { type: 'result'; id: number; ms: number; rows?: number[]; failed?: [part: number, code: ErrorCode, message: string][] }
   | { type: 'error'; id: number; code: ErrorCode; message: string }
   | { type: 'pong'; id: number; rss: number };
-export type ToPython = { op: 'run' | 'describe' | 'ping'; id: number; parts?: readonly number[] };
+export type ToPython = { op: 'run' | 'describe' | 'ping'; id: number; parts?: readonly number[]; withinMs?: number };
 
 const prefixBytes = 12;
 const maxHead = 1024 * 1024;
