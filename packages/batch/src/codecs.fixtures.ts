@@ -1,6 +1,7 @@
 import { PotorooError, type Field } from '@potoroo/contract/plain';
 import { allocate, sizeOf, utf8At, utf8From, type Batch, type Column, type NumericValues, type TensorColumn, type Utf8, type Values } from './batch.ts';
 import { halfToNumber, numberToHalf } from './float16.ts';
+import { tensorOrList } from './columns.ts';
 
 /** What every codec is held to: the declared field and the values of its rows, flat in each row; null where nothing is. */
 export interface Fixture { readonly title: string; readonly field: Field; readonly rows: readonly (readonly unknown[])[] }
@@ -112,4 +113,30 @@ export function failure(action: () => unknown): { code: string; message: string 
   const outcome = attempt(action);
   if ('value' in outcome) throw new Error('nothing was thrown');
   return outcome;
+}
+
+/** Rows of plain values as a batch: whole numbers are int64, other numbers float64, lists tensors where they are rectangular, objects structs. */
+export function batchFrom(rows: readonly Record<string, unknown>[]): Batch {
+  return { rows: rows.length, columns: fieldsFrom(rows) };
+}
+
+function fieldsFrom(rows: readonly (Record<string, unknown> | null)[]): Column[] {
+  const names = new Set(rows.flatMap((row) => Object.keys(row ?? {})));
+  return [...names].map((name) => columnFrom(name, rows.map((row) => row?.[name] ?? null)));
+}
+
+function columnFrom(name: string, values: readonly unknown[]): Column {
+  const nulls = values.includes(null) ? { nulls: Uint8Array.from(values, (v) => (v === null ? 1 : 0)) } : {};
+  const some = values.find((v) => v !== null);
+  const tensor = (type: 'string' | 'bool' | 'float64' | 'int64', of: TensorColumn['values']): Column => ({ kind: 'tensor', name, type, shape: [], values: of, ...nulls });
+  if (values.some((v) => Array.isArray(v))) {
+    const lists = values as (unknown[] | null)[];
+    const offsets = Int32Array.from([0, ...lists.map((_, i) => lists.slice(0, i + 1).reduce((n, list) => n + (list?.length ?? 0), 0))]);
+    return tensorOrList({ kind: 'list', name, offsets, items: columnFrom('item', lists.flatMap((list) => list ?? [])), ...nulls });
+  }
+  if (typeof some === 'object') return { kind: 'struct', name, fields: fieldsFrom(values as (Record<string, unknown> | null)[]), ...nulls };
+  if (typeof some === 'string') return tensor('string', utf8From(values.map((v) => (v ?? '') as string)));
+  if (typeof some === 'boolean') return tensor('bool', Uint8Array.from(values, (v) => (v === true ? 1 : 0)));
+  if (some !== undefined && values.every((v) => v === null || Number.isInteger(v))) return tensor('int64', BigInt64Array.from(values, (v) => BigInt((v ?? 0) as number)));
+  return { kind: 'tensor', name, type: 'float64', shape: [], values: Float64Array.from(values, (v) => (v === null ? NaN : (v as number))) };
 }

@@ -3,12 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { decodeArrow } from './arrow/read.ts';
 import { arrowBatchMessage, arrowSchemaMessage, encodeArrowFile, encodeArrowStream } from './arrow/write.ts';
 import type { Batch } from './batch.ts';
-import { batchOf, fixtures, random, tableOf, type Fixture } from './codecs.fixtures.ts';
+import { batchFrom, batchOf, fixtures, random, tableOf, type Fixture } from './codecs.fixtures.ts';
 import { concat, slice } from './columns.ts';
 import { conform } from './conform.ts';
 import { decodeDictionary, decodeRecords } from './json/decode.ts';
 import { encodeDictionary, encodeLines, encodeRecords, encodeRecordsBytes } from './json/encode.ts';
-import { decodeLoose } from './json/loose.ts';
 import { decodeV2, encodeV2 } from './v2.ts';
 
 const utf8 = new TextEncoder();
@@ -101,15 +100,15 @@ describe('what only some encodings have', () => {
     expect(encodeRecords(batch, '.')).toBe('[{"x":null},{"x":null}]');
   });
 
-  it('carries rows of differing length, structs and missing rows through Arrow and loose JSON', () => {
+  it('carries rows of differing length, structs and missing rows through Arrow and JSON', () => {
     const text = '[{"a":[1,2],"s":{"k":true,"n":[[1.5]]}},{"a":[],"s":{"k":false,"n":[[2.5],[3.5]]}},{"a":null,"s":{"k":null,"n":[]}}]';
-    const batch = decodeLoose(utf8.encode(text));
+    const batch = batchFrom(JSON.parse(text) as Record<string, unknown>[]);
     expect(encodeRecords(batch, '.')).toBe(text);
     for (const back of [decodeArrow(encodeArrowFile(batch)).batch, decodeArrow(encodeArrowStream(batch)).batch, concat([slice(batch, 0, 1), slice(batch, 1, 3)])]) expect(encodeRecords(back, '.')).toBe(text);
   });
 
   it('nests datasets without a separator, in JSON and Arrow alike', () => {
-    const batch = decodeLoose(utf8.encode('[{"time":1,"in.x":[1],"out.a.b":true,"anomaly.count":0,"in.y":"t"}]'));
+    const batch = batchFrom([{ 'time': 1, 'in.x': [1], 'out.a.b': true, 'anomaly.count': 0, 'in.y': 't' }]);
     expect(encodeRecords(batch, null)).toBe('[{"time":1,"in":{"x":[1],"y":"t"},"out":{"a.b":true},"anomaly":{"count":0}}]');
     expect(encodeRecords(batch, '_')).toBe('[{"time":1,"in_x":[1],"out_a.b":true,"anomaly_count":0,"in_y":"t"}]');
     expect(encodeRecords(decodeArrow(encodeArrowFile(batch, { separator: null })).batch, '.')).toBe(encodeRecords(batch, null));
@@ -118,7 +117,7 @@ describe('what only some encodings have', () => {
 
   it('keeps schema metadata, and batches without rows or columns', () => {
     const metadata = { status: '{"status":"All","next":null}', ключ: 'é' };
-    const batch = slice(decodeLoose(utf8.encode('[{"time":1,"in.x":[1.5],"s":"a"}]')), 0, 0);
+    const batch = slice(batchFrom([{ 'time': 1, 'in.x': [1.5], 's': 'a' }]), 0, 0);
     for (const encode of [encodeArrowFile, encodeArrowStream]) {
       const back = decodeArrow(encode(batch, { metadata }));
       expect(back.metadata).toEqual(metadata);

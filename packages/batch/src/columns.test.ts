@@ -1,12 +1,9 @@
 import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import type { Batch } from './batch.ts';
-import { batchOf, columnOf, failure, fixtures, tableOf } from './codecs.fixtures.ts';
+import { batchFrom, batchOf, columnOf, failure, fixtures, tableOf } from './codecs.fixtures.ts';
 import { concat, slice } from './columns.ts';
-import { decodeLoose } from './json/loose.ts';
 import { select } from './select.ts';
-
-const loose = (rows: unknown): Batch => decodeLoose(new TextEncoder().encode(JSON.stringify(rows)));
 
 describe('slice and concat', () => {
   it.each(fixtures)('$title: pieces put together are the whole', (fixture) => {
@@ -27,17 +24,17 @@ describe('slice and concat', () => {
 
   it('join rows of differing length to lists, at any depth, and structs and nulls field by field', () => {
     const parts = [[{ a: [1, 2], m: [[1], [2]], s: { k: 1, t: 'x' }, n: 1 }], [{ a: [3], m: [[3, 4]], s: { k: null, t: 'y' }, n: null }, { a: [4], m: [[5, 6]], s: { k: 5, t: null }, n: 2 }]];
-    const joined = concat(parts.map((rows) => loose(rows)));
-    expect(tableOf(joined)).toEqual(tableOf(loose(parts.flat())));
+    const joined = concat(parts.map(batchFrom));
+    expect(tableOf(joined)).toEqual(tableOf(batchFrom(parts.flat())));
     expect(concat([])).toEqual({ rows: 0, columns: [] });
   });
 
   it('refuse to join what differs, by name', () => {
-    expect(failure(() => concat([loose([{ a: 1 }]), loose([{ b: 1 }])]))).toEqual({ code: 'schema_mismatch', message: 'The batches have different columns: "a" in one and "b" in another.' });
-    expect(failure(() => concat([loose([{ a: 1 }]), loose([{ a: 1, b: 1 }])]))).toMatchObject({ code: 'schema_mismatch' });
-    expect(failure(() => concat([loose([{ a: 1 }]), loose([{ a: 'x' }])])).message).toContain('Column "a" has different types: "int64" in one and "string"');
-    expect(failure(() => concat([loose([{ a: 1 }]), loose([{ a: [1] }])]))).toMatchObject({ code: 'schema_mismatch' });
-    expect(tableOf(concat([loose([{ a: 1, b: 'x' }]), loose([{ b: 'y', a: 2 }])]))).toEqual({ a: [1n, 2n], b: ['x', 'y'] });
+    expect(failure(() => concat([batchFrom([{ a: 1 }]), batchFrom([{ b: 1 }])]))).toEqual({ code: 'schema_mismatch', message: 'The batches have different columns: "a" in one and "b" in another.' });
+    expect(failure(() => concat([batchFrom([{ a: 1 }]), batchFrom([{ a: 1, b: 1 }])]))).toMatchObject({ code: 'schema_mismatch' });
+    expect(failure(() => concat([batchFrom([{ a: 1 }]), batchFrom([{ a: 'x' }])])).message).toContain('Column "a" has different types: "int64" in one and "string"');
+    expect(failure(() => concat([batchFrom([{ a: 1 }]), batchFrom([{ a: [1] }])]))).toMatchObject({ code: 'schema_mismatch' });
+    expect(tableOf(concat([batchFrom([{ a: 1, b: 'x' }]), batchFrom([{ b: 'y', a: 2 }])]))).toEqual({ a: [1n, 2n], b: ['x', 'y'] });
   });
 });
 

@@ -3,7 +3,6 @@ export { concat, slice } from './columns.ts';
 export { select } from './select.ts';
 export { conform } from './conform.ts';
 export { decodeRecords, decodeDictionary } from './json/decode.ts';
-export { decodeLoose } from './json/loose.ts';
 export { encodeRecords, encodeRecordsBytes, encodeLines, encodeDictionary, encodeSplit } from './json/encode.ts';
 export { decodeArrow, decodeArrowSchema } from './arrow/read.ts';
 export { encodeArrowFile, encodeArrowStream, encodeArrowSchema, arrowSchemaMessage, arrowBatchMessage, type ArrowOptions } from './arrow/write.ts';

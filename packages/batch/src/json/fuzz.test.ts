@@ -3,7 +3,6 @@ import type { Field } from '@potoroo/contract/plain';
 import { describe, expect, it } from 'vitest';
 import { attempt, failure, random, tableOf } from '../codecs.fixtures.ts';
 import { decodeDictionary, decodeRecords } from './decode.ts';
-import { decodeLoose } from './loose.ts';
 import { JsonReader } from './reader.ts';
 
 const utf8 = new TextEncoder();
@@ -64,7 +63,6 @@ describe('damaged JSON', () => {
   it.each([
     ['records', '[{"a":[1,-2.5e3,0.125],"b":"x\\n\\u00e9","n":[1,9007199254740993],"t":true},{"b":"é","t":false,"a":[0,1,2],"n":[3,null]}]', (b: Uint8Array) => decodeRecords(b, fields)],
     ['a dictionary', '{"a":[[1,-2.5e3,0.125],[0,1,2]],"b":["x\\n","é"],"n":[[1,2],[3,4]],"t":[true,false]}', (b: Uint8Array) => decodeDictionary(b, fields)],
-    ['records without a schema', '[{"a":[1,-2.5e3],"b":"x","o":{"k":[1]}},{"a":[0],"b":null,"o":{"k":[2]}}]', (b: Uint8Array) => decodeLoose(b)],
   ])('as %s either fails as a bad request or gives what JSON.parse gives', (_, seed, decode) => {
     const next = random(12);
     const wrong: unknown[] = [];
@@ -93,7 +91,6 @@ describe('damaged JSON', () => {
     const long = 200_000;
     for (const text of [`[{"a":[${'1'.repeat(long)}`, `[{"n":[${'9'.repeat(long)}]}]`, `[{"n":[1${'0'.repeat(long)}e-${long}]}]`, `[{"b":"${'\\u0041'.repeat(long)}`, `[{"b":"${'\\'.repeat(long)}`, ' '.repeat(long), `[{"a":[0.${'0'.repeat(long)}1,2,3]`]) {
       expect(failure(() => decodeRecords(utf8.encode(text), fields)).code).toMatch(codes);
-      expect(failure(() => decodeLoose(utf8.encode(text.slice(0, -1)))).code).toMatch(codes);
     }
   });
 });

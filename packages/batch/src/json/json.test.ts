@@ -4,7 +4,6 @@ import { utf8From, type Batch, type TensorColumn } from '../batch.ts';
 import { failure, random, tableOf } from '../codecs.fixtures.ts';
 import { decodeDictionary, decodeRecords } from './decode.ts';
 import { encodeDictionary, encodeRecords, encodeSplit } from './encode.ts';
-import { decodeLoose } from './loose.ts';
 
 const utf8 = new TextEncoder();
 const field = (type: Field['type'], shape: number[] = [], nullable = false): Field => ({ name: 'x', type, shape, ...(nullable && { nullable }) });
@@ -206,35 +205,5 @@ describe('a bad body is refused by name, not guessed at', () => {
   it('never costs much more memory than its bytes: a row announces nothing', () => {
     const huge = field('float32', [40_000, 40_000]);
     expect(failure(() => read('[{"x":[1]}]', huge))).toMatchObject({ code: 'schema_mismatch' });
-  });
-});
-
-describe('without a schema', () => {
-  const loose = (text: string) => decodeLoose(utf8.encode(text));
-  const types = (batch: Batch) => Object.fromEntries(batch.columns.map((c) => [c.name, c.kind === 'tensor' ? `${c.type}${JSON.stringify(c.shape)}` : c.kind]));
-
-  it('columns are what their values are', () => {
-    const batch = loose('[{"i":1,"u":18446744073709551615,"f":1.0,"m":1,"b":true,"s":"é","t":[[1,2],[3,4]],"l":[1],"o":{"k":"v"},"n":null,"e":[]},{"i":-2,"u":0,"f":2,"m":null,"b":null,"s":null,"t":[[5,6],[7,8]],"l":[1,2.5],"o":{"k":"w","q":3},"n":null,"e":[]}]');
-    expect(types(batch)).toEqual({ i: 'int64[]', u: 'uint64[]', f: 'float64[]', m: 'int64[]', b: 'bool[]', s: 'string[]', t: 'int64[2,2]', l: 'list', o: 'struct', n: 'float64[]', e: 'float64[0]' });
-    expect(tableOf(batch)).toMatchObject({ u: [2n ** 64n - 1n, 0n], f: [1, 2], m: [1n, null], b: [true, null], s: ['é', null], l: [[1], [1, 2.5]], o: [{ k: 'v', q: null }, { k: 'w', q: 3n }], n: [NaN, NaN] });
-    expect(types(loose('{"x":[[1.5],[2]],"y":["a","b"]}'))).toEqual({ x: 'float64[1]', y: 'string[]' });
-  });
-
-  it.each([
-    ['mixed types', '[{"a":1},{"a":"x"}]', 'schema_mismatch', 'Column "a" has a string in row 1'],
-    ['mixed types deep down', '[{"a":{"b":[1,true]}}]', 'schema_mismatch', 'a.b'],
-    ['a row that is no object', '[1]', 'malformed_body', 'Row 0'],
-    ['uneven columns', '{"a":[1],"b":[]}', 'schema_mismatch', '"b" has 0 rows'],
-    ['a lone number', '1', 'malformed_body', 'neither'],
-    ['no rows', '[]', 'empty_batch', 'at least one'],
-    ['integers beyond 64 bits', '[{"a":18446744073709551616}]', 'value_out_of_range', '"a"'],
-    ['numbers beyond a double', '[{"a":1e400}]', 'value_out_of_range', '1e400'],
-    ['a key twice', '[{"a":1,"a":2}]', 'malformed_body', 'twice'],
-    ['deep nesting', '['.repeat(5000), 'malformed_body', 'deeper than 32'],
-    ['keys of their own in every row', `[${Array.from({ length: 5000 }, (_, i) => `{"k${i}":1}`).join()}]`, 'body_too_large', 'the same keys'],
-  ])('%s are refused', (_, text, code, piece) => {
-    const error = failure(() => loose(text));
-    expect(error).toMatchObject({ code });
-    expect(error.message).toContain(piece);
   });
 });
