@@ -59,6 +59,13 @@ it('the command line connects a registry, looks into it and uploads from it', as
   expect(await outcome(['registry', 'upload', 'lab', 'models:/cancer/2/model.onnx', 'fetched', '-f', 'onnx'])).toContain('Model fetched is ready: model.onnx, onnx');
   expect(new Set(lab.asked.map(({ authorization }) => authorization))).toEqual(new Set(['Bearer correct-horse']));
 
+  expect(await command(['registry', 'token', 'lab', '--token-stdin'], 'battery-staple\n')).toBe('Registry lab has a new token.\n');
+  await outcome(['registry', 'models', 'lab']);
+  expect(lab.asked.at(-1)?.authorization).toBe('Bearer battery-staple');
+  expect(await command(['registry', 'token', 'lab', '--token-stdin'], '')).toMatch(/^2: [^]*token is empty/);
+  expect(await outcome(['registry', 'token', 'lab'])).toMatch(/^2: [^]*--token-stdin/);
+  expect(await outcome(['registry', 'token', 'lab', '--none'])).toContain('has no token');
+
   expect(await outcome(['registry', 'upload', 'lab', 'models:/cancer/2/none.onnx', 'gone', '-f', 'onnx'])).toMatch(/^4: [^]*none\.onnx/);
   expect(await outcome(['registry', 'upload', 'lab', 'model.onnx', 'gone', '-f', 'onnx'])).toMatch(/^2: [^]*models:\//);
   expect(await outcome(['registry', 'models', 'nobody'])).toMatch(/^4: [^]*potoroo registry list/);
@@ -78,5 +85,7 @@ it('the SDK says why a registry cannot be asked', async () => {
   await expect(metadata.models().toArray()).rejects.toMatchObject({ code: 'address_refused' });
   await expect(metadata.upload((await potoroo.workspaces.default()).id, 'inwards', 'models:/a/1', { framework: 'onnx' })).rejects.toMatchObject({ code: 'address_refused' });
   const found = await potoroo.registries.get(metadata.id);
+  expect([found.info.hasToken, (await found.setToken('battery-staple')).info.hasToken, (await found.setToken(null)).info.hasToken]).toEqual([false, true, false]);
+  await expect(found.setToken('a b c')).rejects.toMatchObject({ code: 'invalid_request' });
   expect(await found.addToWorkspace((await potoroo.workspaces.create('another')).id)).toMatchObject({ info: { workspaces: [{}, { name: 'another' }] } });
 });

@@ -58,6 +58,11 @@ export class Registry {
     return new ModelVersion(this.#calls, await createOnce<ApiModelVersion>(this.#calls.transport, `${base}/${this.id}/uploads`, { ...upload, workspaceId, name, path }, { signal, timeoutMs }));
   }
 
+  /** A new token in the place of the one before; null takes it away. For who made the registry and administrators. @throws PotorooError invalid_request, forbidden */
+  async setToken(token: string | null, options: CallOptions = {}): Promise<Registry> {
+    return new Registry(this.#calls, await this.#calls.transport.json<ApiRegistry>(`${base}/${this.id}`, { ...options, method: 'PATCH', json: { token }, repeat: 'always' }));
+  }
+
   async addToWorkspace(workspaceId: number, options: CallOptions = {}): Promise<Registry> {
     return new Registry(this.#calls, await this.#calls.transport.json<ApiRegistry>(inWorkspace(workspaceId, this.id), { ...options, method: 'PUT' }));
   }

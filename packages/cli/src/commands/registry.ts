@@ -1,5 +1,5 @@
 import { text as readAll } from 'node:stream/consumers';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { PotorooError, type ApiRegistryArtifact, type Registry } from '@potoroo/sdk';
 import { action, example, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -34,6 +34,16 @@ export function addRegistry(program: Command, contextOf: ContextOf): void {
     })), 'potoroo registry create lab http://127.0.0.1:5000', 'pass show mlflow | potoroo registry create lab https://mlflow.example.com --token-stdin');
 
   const withRegistry = (command: Command): Command => command.argument('<registry>', 'name or id');
+  example(withRegistry(registry.command('token').description('renew the token of a registry that you made, or take it away'))
+    .addOption(new Option('--token-stdin', 'read the new token from standard input').conflicts('none'))
+    .option('--none', 'take the token away')
+    .action(action(contextOf, async (context, name: string, options: { tokenStdin?: boolean; none?: boolean }) => {
+      if (options.none !== true && options.tokenStdin !== true) throw new PotorooError('invalid_request', 'Give the new token with --token-stdin, or --none to take the old one away.');
+      const found = await findRegistry(context, name);
+      const changed = await found.setToken(options.none === true ? null : (await readAll(process.stdin)).trim(), { signal: context.signal });
+      show(context.output, changed.info, () => (changed.info.hasToken ? `Registry ${changed.name} has a new token.` : `Registry ${changed.name} has no token.`));
+    })), 'pass show mlflow | potoroo registry token lab --token-stdin', 'potoroo registry token lab --none');
+
   example(withRegistry(registry.command('models').description('list the models of a registry'))
     .action(action(contextOf, async (context, name: string) => {
       const found = await (await findRegistry(context, name)).models({ signal: context.signal }).toArray();

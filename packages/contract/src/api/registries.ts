@@ -14,10 +14,13 @@ export type ApiRegistry = Static<typeof RegistrySchema>;
 export const NewRegistrySchema = Type.Object({
   name: Type.String(),
   url: Type.String({ description: 'Address of the MLflow server, without `/api` at its end.' }),
-  token: Type.Optional(Type.String({ description: 'Sent as `Bearer`; a token that names its scheme, such as `Basic dXNlcjpwYXNz`, is sent as it is. Kept encrypted.' })),
+  token: Type.Optional(Type.String({ writeOnly: true, description: 'Sent as `Bearer`; a token that names its scheme, such as `Basic dXNlcjpwYXNz`, is sent as it is. Kept encrypted.' })),
   workspaceId: Type.Optional(IdSchema),
 }, { additionalProperties: false });
 export type NewRegistry = Static<typeof NewRegistrySchema>;
+export const RegistryChangeSchema = Type.Object({
+  token: Type.Union([Type.String(), Type.Null()], { writeOnly: true, description: 'In the place of the one before, as it is kept when a registry is created; null takes it away.' }),
+}, { additionalProperties: false });
 
 export const RegisteredModelVersionSchema = Type.Object({
   name: Type.String(), version: Type.String(), description: TextOrNull, runId: TextOrNull, runLink: TextOrNull, source: Type.String(), status: Type.String(), stage: Type.String(), userId: TextOrNull,

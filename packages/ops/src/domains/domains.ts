@@ -348,6 +348,8 @@ export interface Registries {
   create(actor: Actor, input: { name: string; url: string; token?: string; workspaceId?: number }): Promise<Registry>;
   get(actor: Actor, id: string): Promise<Registry>;
   list(actor: Actor, query?: PageQuery & { workspaceId?: number; name?: string }): Promise<Page<Registry>>;
+  /** In the place of the one before; null takes it away. For who made the registry and administrators. @throws invalid_request, forbidden */
+  setToken(actor: Actor, id: string, token: string | null): Promise<Registry>;
   addToWorkspace(actor: Actor, id: string, workspaceId: number): Promise<Registry>;
   removeFromWorkspace(actor: Actor, id: string, workspaceId: number): Promise<void>;
   /** @throws in_use while it is in a workspace */

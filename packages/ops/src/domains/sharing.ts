@@ -86,9 +86,14 @@ export class Sharing<Row extends SharedRow> {
     if (done.numDeletedRows === 0n) throw new PotorooError(this.#kind.missing, `${this.#named(row)} is not in workspace ${workspaceId}.`);
   }
 
+  /** All workspaces that have it are touched by what only these may do. @throws forbidden */
+  requireMaker(actor: Actor, row: SharedRow, what: 'change' | 'delete'): void {
+    if (actor.role !== 'admin' && row.createdBy !== actor.id) throw new PotorooError('forbidden', `Only who made ${this.#kind.word} ${JSON.stringify(row.name)} or an administrator may ${what} it.`);
+  }
+
   /** For who made it and administrators. @throws in_use while a workspace has it */
   async remove(actor: Actor, row: SharedRow): Promise<void> {
-    if (actor.role !== 'admin' && row.createdBy !== actor.id) throw new PotorooError('forbidden', `Only who made ${this.#kind.word} ${JSON.stringify(row.name)} or an administrator may delete it.`);
+    this.requireMaker(actor, row, 'delete');
     const workspaces = (await this.#workspacesOf([row.id], undefined)).get(row.id) ?? [];
     if (workspaces.length > 0) {
       const seen = (await this.workspacesOf(actor, [row])).get(row.id) ?? [];

@@ -45,7 +45,8 @@ function messageOf({ type, value, schema, message }: ValueError): string {
   if (type === ValueErrorType.ObjectAdditionalProperties) return 'is not known here';
   const words = schema[Kind] === 'Union' ? (schema['anyOf'] as TSchema[]).map((s) => s['const'] as unknown) : [];
   const rule = words.length > 0 && words.every((w) => w !== undefined) ? `use one of ${words.map((w) => JSON.stringify(w)).join(', ')}` : lower(message);
-  const shown = JSON.stringify(value)?.slice(0, 80);
+  // What is only ever written, such as a token, is not said back.
+  const shown = schema['writeOnly'] === true ? undefined : JSON.stringify(value)?.slice(0, 80);
   return `${shown === undefined ? '' : `${shown} `}is not right: ${rule}`;
 }
 

@@ -60,6 +60,7 @@ const images: Rules<Images> = {
 };
 const registries: Rules<Registries> = {
   create: ([input], registry) => ({ kind: 'registry', objectId: registry?.id, workspaceId: input.workspaceId }),
+  setToken: ([id]) => ({ kind: 'registry', objectId: id }),
   addToWorkspace: ([id, workspaceId]) => ({ kind: 'registry', objectId: id, workspaceId }),
   removeFromWorkspace: ([id, workspaceId]) => ({ kind: 'registry', objectId: id, workspaceId }),
   remove: ([id]) => ({ kind: 'registry', objectId: id }),

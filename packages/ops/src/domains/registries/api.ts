@@ -79,7 +79,7 @@ export class RegistryApi {
   #failure(status: number, path: string, error: Json | undefined): PotorooError {
     const code = short(error?.['error_code']);
     const said = [code, short(error?.['message'])].filter((text) => text !== '').join(': ');
-    if (status === 401 || status === 403) return new PotorooError('registry_refused', `The registry ${this.#named} refuses this server's requests (${status}). Create it again with a token that may read its models.`);
+    if (status === 401 || status === 403) return new PotorooError('registry_refused', `The registry ${this.#named} refuses this server's requests (${status}). Give it a token that may read its models: potoroo registry token.`);
     if (status === 404 && (code !== '' || error !== undefined)) return new PotorooError('artifact_not_found', `The registry ${this.#named} does not have this: ${said || 'it answered 404'}.`);
     if (status === 429 || status >= 500) return new PotorooError(codes.unreachable, `The registry ${this.#named} answered ${status}${said === '' ? '' : `: ${said}`}. Try again later.`);
     return new PotorooError(codes.invalid, `The registry ${this.#named} answered ${path} with ${status}${said === '' ? '' : `: ${said}`}. Is ${this.url} the address of an MLflow server, without /api at its end?`);

@@ -62,6 +62,15 @@ export class RegistryService implements Registries {
     return { items: await this.#shown(actor, page.items), cursor: page.cursor };
   }
 
+  async setToken(actor: Actor, id: string, given: string | null): Promise<Registry> {
+    const { secrets, clock } = this.#parts;
+    const row = await this.#find(actor, id);
+    this.#sharing.requireMaker(actor, row, 'change');
+    if (given === '') throw new PotorooError('invalid_request', 'token is empty: give the new one, or null to take the old one away.', { fields: [{ field: 'token', message: 'empty' }] });
+    await this.#store.setToken(row.id, given === null ? null : secrets.seal(checkToken(given), row.uuid), clock());
+    return this.get(actor, id);
+  }
+
   async addToWorkspace(actor: Actor, id: string, workspaceId: number): Promise<Registry> {
     await this.#sharing.addTo(actor, await this.#find(actor, id), workspaceId);
     return this.get(actor, id);
@@ -153,6 +162,6 @@ function checkUrl(text: string): string {
 
 /** Nothing of it stands in a message. */
 function checkToken(token: string): string {
-  if (token.length <= maxToken && /^[\x21-\x7e]*( [\x21-\x7e]+)?$/.test(token)) return token;
+  if (token.length <= maxToken && /^([\x21-\x7e]+( [\x21-\x7e]+)?)?$/.test(token)) return token;
   throw new PotorooError('invalid_request', `token has characters that a token cannot have, or more than ${maxToken}.`, { fields: [{ field: 'token', message: 'not a token' }] });
 }

@@ -21,6 +21,10 @@ export class RegistryStore {
     });
   }
 
+  async setToken(id: number, sealedToken: string | null, now: Time): Promise<void> {
+    await this.#db.updateTable('registries').set({ sealedToken, updatedAt: now }).where('id', '=', id).execute();
+  }
+
   /** Whoever asks: for what goes on after its request has been answered. */
   byId(uuid: string): Promise<RegistryRow | undefined> {
     return this.#db.selectFrom('registries').selectAll().where('uuid', '=', uuid).executeTakeFirst();

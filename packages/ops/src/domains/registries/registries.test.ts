@@ -123,6 +123,29 @@ describe.each(databases)('registries on $name', (database) => {
     expect(server.asked[0]?.authorization).toBe('Basic dXNlcjpwYXNz');
   });
 
+  test('a token is renewed by who made the registry and administrators, sealed and never shown; requests go out with it at once', async () => {
+    const { server, registry } = await good();
+    const sealed = async () => (await t.storage.db.selectFrom('registries').select('sealedToken').where('uuid', '=', registry.id).executeTakeFirstOrThrow()).sealedToken;
+    const before = await sealed();
+    t.time.now += 1000;
+    const renewed = await registries.setToken(t.ann, registry.id, 'battery-staple');
+    expect(renewed).toEqual({ ...registry, updatedAt: new Date(t.time.now) });
+    expect(await sealed()).not.toBe(before);
+    expect(JSON.stringify([renewed, await sealed(), await registries.list(t.ann)])).not.toMatch(/staple|horse/);
+    await registries.models(t.bob, registry.id);
+    expect(server.asked.at(-1)?.authorization).toBe('Bearer battery-staple');
+    await expect(registries.setToken(t.bob, registry.id, 'mine')).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(registries.setToken(t.eve, registry.id, 'mine')).rejects.toMatchObject({ code: 'registry_not_found' });
+    await expect(registries.setToken(t.ann, '00000000-0000-4000-8000-000000000000', 'mine')).rejects.toMatchObject({ code: 'registry_not_found' });
+    for (const wrong of ['', 'a\nsecret', 'Basic a secret', 'x'.repeat(20_000), ' secret']) await expect(registries.setToken(t.ann, registry.id, wrong)).rejects.toMatchObject({ code: 'invalid_request', message: expect.not.stringContaining('secret') });
+    await registries.models(t.bob, registry.id);
+    expect(server.asked.at(-1)?.authorization).toBe('Bearer battery-staple');
+    expect(await registries.setToken(t.admin, registry.id, null)).toMatchObject({ hasToken: false });
+    await registries.models(t.bob, registry.id);
+    expect(server.asked.at(-1)?.authorization).toBeUndefined();
+    expect((await registries.setToken(t.ann, registry.id, 'Basic dXNlcjpwYXNz')).hasToken).toBe(true);
+  });
+
   test.each([
     ['by its address', (url: string) => `${url}/api/2.0/mlflow-artifacts/artifacts/1/cancer/model.onnx`], ['by its version', () => 'models:/cancer/2/model.onnx'], ['by an alias', () => 'models:/cancer@champion/model.onnx'],
   ])('a file is fetched %s, then loaded as any upload is', async (_, path) => {

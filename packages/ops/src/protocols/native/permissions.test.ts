@@ -17,6 +17,7 @@ const rules: Readonly<Record<string, 'owners' | 'maker' | 'administrators' | 'se
   'DELETE /workspaces/:workspaceId/members/:userId': 'owners',
   'DELETE /connections/:connectionId': 'maker',
   'DELETE /registries/:registryId': 'maker',
+  'PATCH /registries/:registryId': 'maker',
   'DELETE /tags/:tagId': 'maker',
   'POST /users': 'administrators',
   'PATCH /users/:userId': 'administrators',
@@ -30,7 +31,7 @@ const rules: Readonly<Record<string, 'owners' | 'maker' | 'administrators' | 'se
   ].map((route) => [route, 'everybody'])),
 };
 const bodies: Readonly<Record<string, unknown>> = {
-  'PATCH /workspaces/:workspaceId': { archived: false },
+  'PATCH /workspaces/:workspaceId': { archived: false }, 'PATCH /registries/:registryId': { token: 'correct-horse' },
   'PUT /workspaces/:workspaceId/members/:userId': { role: 'collaborator' },
   'POST /workspaces/:workspaceId/pipelines': { name: 'secret-line' },
   'POST /pipelines/:pipelineId/versions': { steps: [] },

@@ -33,6 +33,23 @@ describe.each(databases)('registries by REST on $name', (database) => {
     expect((await call<ApiRegistry>('POST', '/registries', lab(), once)).body).toEqual(registry);
   });
 
+  test('a token is renewed, kept out of answers, errors and the audit record', async () => {
+    const { body: made2 } = await call<ApiRegistry>('POST', '/registries', { ...lab(), name: 'renewed' });
+    const answer = await call<ApiRegistry>('PATCH', `/registries/${made2.id}`, { token: 'battery-staple' });
+    expect(answer.status).toBe(200);
+    expectShape(RegistrySchema, answer.body);
+    expect((await call<ApiRegistry>('PATCH', `/registries/${made2.id}`, { token: null })).body.hasToken).toBe(false);
+    for (const [wrong, field] of [[{}, 'token'], [{ token: '' }, 'token'], [{ token: 5 }, 'token'], [{ token: ['battery-staple'] }, 'token'], [{ token: 'battery-staple\n' }, 'token'], [{ token: 'x', url: 'https://x.com' }, 'url'], [[], 'the body']] as const) {
+      const refused = await call('PATCH', `/registries/${made2.id}`, wrong);
+      expectProblem(refused, 'invalid_request', field);
+      expect(refused.text).not.toContain('staple');
+    }
+    expectProblem(await call('PATCH', '/registries/nobody', { token: 'x' }), 'registry_not_found');
+    const audit = await call<{ items: { action: string; kind: string; objectId: string }[] }>('GET', '/audit?limit=100');
+    expect(audit.body.items).toContainEqual(expect.objectContaining({ objectId: made2.id, action: expect.stringMatching(/token/i) }));
+    expect(audit.text).not.toMatch(/staple|horse/);
+  });
+
   test('are what their schemas say, without the token', async () => {
     expectShape(RegistrySchema, registry);
     const { body, text } = await call('GET', '/registries?name=lab');

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import {
-  IdSchema, ModelVersionSchema, NewRegistrySchema, PageQuerySchema, PageSchema, RegisteredModelSchema, RegisteredModelVersionSchema, RegistryArtifactsSchema, RegistrySchema, RegistryUploadSchema,
+  IdSchema, ModelVersionSchema, NewRegistrySchema, PageQuerySchema, PageSchema, RegisteredModelSchema, RegisteredModelVersionSchema, RegistryArtifactsSchema, RegistryChangeSchema, RegistrySchema, RegistryUploadSchema,
 } from '@potoroo/contract';
 import { route, type NativeContext } from './route.ts';
 
@@ -22,6 +22,8 @@ export function registryRoutes(app: FastifyInstance, context: NativeContext): vo
     ({ actor, body }) => registries.create(actor, body));
   route(app, context, 'GET', '/registries/:registryId', { tag, summary: 'Show a model registry', params: Params, answer: RegistrySchema },
     ({ actor, params }) => registries.get(actor, params.registryId));
+  route(app, context, 'PATCH', '/registries/:registryId', { tag, summary: 'Renew the token of a model registry', description: 'For who made it and administrators. Fetches that are under way go on with the one before.', params: Params, body: RegistryChangeSchema, answer: RegistrySchema },
+    ({ actor, params, body }) => registries.setToken(actor, params.registryId, body.token));
   route(app, context, 'DELETE', '/registries/:registryId', { tag, summary: 'Delete a model registry', description: 'For who made it and administrators; not while a workspace has it. What was uploaded from it stays.', params: Params },
     ({ actor, params }) => registries.remove(actor, params.registryId));
   route(app, context, 'PUT', '/workspaces/:workspaceId/registries/:registryId', { tag, summary: 'Add a model registry to a workspace', description: 'Its members may then use it.', params: InWorkspace, answer: RegistrySchema },
