@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Potoroo, type PotorooOptions } from './client.ts';
 
@@ -97,6 +99,30 @@ describe('calls', () => {
     await expect.poll(() => state.calls).toBe(1);
     stop.abort(new Error('changed my mind'));
     await expect(call).rejects.toThrow('changed my mind');
+  });
+
+  it.each([
+    ['before the head of the answer', (_response: ServerResponse): void => undefined],
+    ['in its body', (response: ServerResponse): void => { response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': here\n\n'); }],
+  ])('end at once when they are given up %s, however long they have waited', async (_where, answer) => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    let connection: 'none' | 'open' | 'closed' = 'none';
+    const { client } = await misbehaving((request, response) => {
+      if (request.url === '/api/v1/deployments/1') return json(response, 200, { id: 1, pipelineName: 'p', generation: 1 });
+      connection = 'open';
+      response.once('close', () => { connection = 'closed'; });
+      answer(response);
+    });
+    const deployment = await client().deployments.get(1);
+    const stop = new AbortController();
+    const waiting = deployment.waitUntilRunning({ signal: stop.signal });
+    await expect.poll(() => connection).toBe('open');
+    // What a long wait does sooner or later: nothing else may be what ties the signal to the connection.
+    for (let i = 0; i < 10; i += 1) { await new Promise(setImmediate); collectGarbage(); }
+    stop.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    await expect.poll(() => connection).toBe('closed');
   });
 
   it('say what is wrong when nobody listens', async () => {

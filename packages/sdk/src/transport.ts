@@ -55,12 +55,12 @@ export class Transport {
 
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const response = await this.request(path, { ...call, headers: { accept: 'application/json', ...call.headers } });
-    return await this.#read(call, response, async () => (await response.json()) as T);
+    return await this.#read(call, path, async () => (await response.json()) as T);
   }
 
   async bytes(path: string, call: Call = {}): Promise<Uint8Array> {
     const response = await this.request(path, call);
-    return await this.#read(call, response, async () => new Uint8Array(await response.arrayBuffer()));
+    return await this.#read(call, path, async () => new Uint8Array(await response.arrayBuffer()));
   }
 
   /** The answer with its body unread. @throws PotorooError as the server reported it, unreachable, deadline_exceeded */
@@ -76,7 +76,7 @@ export class Transport {
       try {
         const token = await session.token(signal);
         const response = await this.#options.fetch(this.#address(path, call), this.#init(call, token, signal));
-        if (response.ok) return response;
+        if (response.ok) return heldTo(signal, response);
         const error = await errorOf(response, `${call.method ?? 'GET'} ${path}`);
         if (response.status === 401 && !renewed && repeat !== 'never' && session.refused(token)) { renewed = true; continue; }
         if (repeat === 'always' && stillAtWork(call, error) && waited < stillAtWorkMs) {
@@ -99,13 +99,13 @@ export class Transport {
     }
   }
 
-  async #read<T>(call: Call, response: Response, read: () => Promise<T>): Promise<T> {
+  async #read<T>(call: Call, path: string, read: () => Promise<T>): Promise<T> {
     try {
       return await read();
     } catch (error) {
       if (call.signal?.aborted === true) throw call.signal.reason;
-      if (error instanceof Error && error.name === 'TimeoutError') throw tooLate(call, new URL(response.url).pathname, error);
-      throw new PotorooError('unreachable', `The answer of ${new URL(response.url).pathname} broke off or is not what was asked for.`, { cause: error });
+      if (error instanceof Error && error.name === 'TimeoutError') throw tooLate(call, path, error);
+      throw new PotorooError('unreachable', `The answer of ${path} broke off or is not what was asked for.`, { cause: error });
     }
   }
 
@@ -139,7 +139,7 @@ export class Transport {
 }
 
 function tooLate(call: Call, path: string, cause: unknown): PotorooError {
-  return new PotorooError('deadline_exceeded', `${call.method ?? 'GET'} ${path} was not answered in time; give timeoutMs more, or look at the server.`, { cause });
+  return new PotorooError('deadline_exceeded', `${call.method ?? 'GET'} ${path} was not answered in time: give it more, or look at the server.`, { cause });
 }
 
 /** Longer than a server takes to see that nobody is behind a key any more. */
@@ -149,6 +149,12 @@ const stillAtWork = (call: Call, error: PotorooError): boolean => error.code ===
 
 function anyOf(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
   return a === undefined ? b : b === undefined ? a : AbortSignal.any([a, b]);
+}
+
+/** The answer with a body that ends when the signal aborts: fetch loses what ties the two to the garbage collector, and who reads would wait for ever. */
+function heldTo(signal: AbortSignal | undefined, response: Response): Response {
+  if (signal === undefined || response.body === null) return response;
+  return new Response(response.body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), { signal }), response);
 }
 
 /** Milliseconds: what the server asks for, at most ten seconds, else doubling with some spread so that clients do not march in step. */
