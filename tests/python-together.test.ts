@@ -1,7 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Batch, Column } from '@potoroo/batch';
 import type { Bundle, BundleModel, Field } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -38,7 +37,8 @@ async function pipelineOf(...steps: [code: string, outputs: string[]][]): Promis
   });
   const bundle: Bundle = { format: 1, pipeline: { id: 1, name: 'together', version: 'v', versionId: 1, workspaceId: 1, deploymentId: 1 }, steps: models.map(({ name, version }) => ({ type: 'model', model: { name, version } })), models };
   writeFileSync(join(bundled, 'pipeline.json'), JSON.stringify(bundle));
-  const pipeline = await loadPipeline(await readBundle(bundled), bundled, 1);
+  // As somebody who starts an engine by hand may name it; the process has a working folder of its own.
+  const pipeline = await loadPipeline(await readBundle(bundled), relative(process.cwd(), bundled), 1);
   loaded.push(pipeline);
   return pipeline;
 }

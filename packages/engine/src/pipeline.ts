@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { take, type Batch } from '@potoroo/batch';
 import { challengerNames, isPotorooError, modelsOfStep, PotorooError, validationsOf, warningsOf, type Bundle, type BundleModel, type EngineModelStatus, type Field, type ModelRef, type Step } from '@potoroo/contract/plain';
 import { loadChallenger, loadModel } from './runtimes/load.ts';
@@ -167,7 +167,7 @@ class Loader {
     const sidekick = python && this.#sidekicks?.add(model, step, challenger);
     try {
       const schemas = { ...(inputSchema && { inputSchema }), ...(outputSchema && { outputSchema }) };
-      return await open({ file: join(this.#folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...(sidekick && { sidekick }), ...schemas }) });
+      return await open({ file: resolve(this.#folder, model.file), framework: model.framework, ...(tensorFields && { tensorFields }), ...(python && { python, ...(fileName && { fileName }), ...(sidekick && { sidekick }), ...schemas }) });
     } catch (error) {
       if (!isPotorooError(error)) throw error;
       throw new PotorooError(error.code, `Model '${model.name}' (${model.fileName ?? model.file}): ${error.message}`, { cause: error });

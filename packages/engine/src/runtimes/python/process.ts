@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, PotorooError, type ErrorCode, type Field, type PythonModel } from '@potoroo/contract/plain';
 import { processGivesWay } from '../give-way.ts';
@@ -67,7 +67,7 @@ function interpreter({ python, environment }: PythonModel): string {
   if (python !== undefined) return python;
   const folder = process.env['POTOROO_ENVIRONMENTS'];
   if (folder === undefined || environment === undefined) throw new PotorooError('environment_failed', `The model needs the Python environment ${environment}, and neither its path nor POTOROO_ENVIRONMENTS is given. Set POTOROO_ENVIRONMENTS to the folder with the environments.`);
-  return join(folder, environment, 'bin', 'python');
+  return resolve(folder, environment, 'bin', 'python'); // the process has a working folder of its own
 }
 
 /** What the process sees of an environment: nothing of ours. */
