@@ -3,9 +3,10 @@
     python contained.py --leash SOCKET [--forward SOCKET PORT,PORT...] -- COMMAND...
 
 It connects to the engine at the leash, tells in one line of JSON which limits the kernel holds it to
-({"memory": bytes or null, "cpus": number or null}), and when that connection ends so does everything here. With --forward it
-listens on that socket and carries connections to the first of the ports that is open, so that a server is reached in a container
-without a network. Exits as the command does; with 128 + n when signal n ended that, and with 117 when it was at its memory limit.
+({"memory": bytes or null, "cpus": number or null}), and in another one, whenever the engine sends something, what is used of them
+({"memory": bytes or null, "cpu": seconds or null}); when that connection ends so does everything here. With --forward it listens
+on that socket and carries connections to the first of the ports that is open, so that a server is reached in a container without
+a network. Exits as the command does; with 128 + n when signal n ended that, and with 117 when it was at its memory limit.
 
 This file is run by itself, by whatever Python (3.6 or later) an image has: it may import nothing but the standard library.
 """
@@ -47,6 +48,23 @@ def limits():
         "memory": int(memory) if memory.isdigit() and int(memory) < 1 << 60 else None,
         "cpus": int(quota[0]) / int(quota[1]) if len(quota) == 2 and quota[0].isdigit() else None,
     }
+
+
+def number(words, name):
+    return int(words[words.index(name) + 1]) if name in words else 0
+
+
+def usage():
+    """Memory without the files that the kernel would let go of first, as container tools count it; and time of the processor."""
+    used = read_words(GROUPS + "/memory.current")
+    if used:
+        idle = number(read_words(GROUPS + "/memory.stat"), "inactive_file")
+        micros = number(read_words(GROUPS + "/cpu.stat"), "usage_usec")
+        return {"memory": max(0, int(used[0]) - idle), "cpu": micros / 1e6}
+    used = read_words(GROUPS + "/memory/memory.usage_in_bytes")
+    idle = number(read_words(GROUPS + "/memory/memory.stat"), "total_inactive_file")
+    nanos = read_words(GROUPS + "/cpuacct/cpuacct.usage")
+    return {"memory": max(0, int(used[0]) - idle) if used else None, "cpu": int(nanos[0]) / 1e9 if nanos else None}
 
 
 def pump(source, sink):
@@ -115,8 +133,13 @@ def wait(child, leash, wake):
     """The command's exit status; None when the engine is gone."""
     while True:
         readable = select.select([leash, wake], [], [])[0]
-        if leash in readable and not leash.recv(4096):
-            return None
+        if leash in readable:
+            try:
+                if not leash.recv(4096):
+                    return None
+                leash.sendall(json.dumps(usage()).encode() + b"\n")
+            except OSError:
+                return None
         if wake not in readable:
             continue
         os.read(wake, 4096)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import type { Field, PythonModel } from '@potoroo/contract';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadPython } from '../../packages/engine/src/runtimes/python/python.ts';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
+import { Sidekicks } from '../../packages/engine/src/runtimes/sidekicks.ts';
 import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
 import { environmentOf, temporary } from '../frameworks/support.ts';
 import { containers, podman, runArgs } from './podman.ts';
@@ -92,10 +94,59 @@ describe('the limits of a container', () => {
   });
 });
 
+describe('what a container uses', () => {
+  it('of memory and the processor is told as it is of a process, and again when it was started again', async () => {
+    const sidekicks = new Sidekicks('engine-1', () => Promise.resolve());
+    const sidekick = sidekicks.add({ id: 1, name: 'step', version: 'v', configId: 1, sha256: '', file: '', fileName: 'step.py', framework: 'python', config: {} }, 0, false);
+    const runtime = await loadPython({ ...options(script(`held = b'x' * (200 << 20)\n${tells('if data["x"][0] < 0: os._exit(7)')}`), {}), sidekick });
+    running.push(runtime);
+    const told = () => sidekicks.list()[0];
+    const mebibytes = (): number => (told()?.memoryBytes ?? 0) / 2 ** 20;
+    await expect.poll(mebibytes).toBeGreaterThan(200);
+    expect(mebibytes()).toBeLessThan(400);
+    expect(told()).toMatchObject({ state: 'running', pid: null });
+    expect(told()?.cpuSeconds).toBeGreaterThan(0.05);
+    expect(await refusal(runtime.run(row(-1)))).toMatchObject({ code: 'model_process_lost' });
+    expect(told()).toMatchObject({ state: 'error', memoryBytes: null, cpuSeconds: null });
+    await runtime.run(row(1));
+    await expect.poll(mebibytes).toBeGreaterThan(200);
+    expect(told()?.restarts).toBe(1);
+  });
+});
+
+describe('a challenger in a container', () => {
+  const groups = 'groups = ("cpu.weight", "cpu.idle") if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ("cpu/cpu.shares", "cpu/cpu.idle")';
+  const rank = tells(`${groups}\nfound = [int(open("/sys/fs/cgroup/" + name).read()) for name in groups] + [os.sched_getscheduler(0)]`);
+  const challenger = async (body: string): Promise<Runtime> => {
+    const runtime = await loadPython({ ...options(script(body), {}), yields: true });
+    running.push(runtime);
+    return runtime;
+  };
+
+  it('has the least weight there is, and its processes the lowest rank; others have what is usual', async () => {
+    const runtime = await challenger(rank);
+    await expect.poll(async () => told(runtime), { timeout: 20_000 }).toEqual([expect.toSatisfy((weight: number) => weight <= 3), 1, 5]);
+    expect(await told(await load(rank))).toEqual([expect.toSatisfy((weight: number) => weight >= 100), 0, 0]);
+  });
+
+  it('takes no core from what answers outside of it', async () => {
+    const runtime = await challenger(tells('if data["x"][0] < 0:\n    os.sched_setaffinity(0, {0})\n    start, used = time.monotonic(), time.process_time()\n    while time.monotonic() - start < 2: pass\n    found["share"] = (time.process_time() - used) / 2\nelse: found["rank"] = os.sched_getscheduler(0)'));
+    await expect.poll(async () => told(runtime), { timeout: 20_000 }).toEqual({ rank: 5 });
+    const answering = spawn('python3', ['-c', 'import os\nos.sched_setaffinity(0, {0})\nprint("on", flush=True)\nwhile True: pass'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await once(answering.stdout, 'data');
+      const { share } = await told(runtime, -1) as { share: number };
+      expect(share).toBeLessThan(0.15);
+    } finally {
+      answering.kill('SIGKILL');
+    }
+  });
+});
+
 describe('what is in a container', () => {
   it('is nobody, without rights, in a system that it cannot write, with its own folder', async () => {
     const runtime = await load(tells('status = open("/proc/self/status").read()\nfound["user"] = os.getuid()\nfound["rights"] = int(status.split("CapEff:")[1].split()[0], 16)\nfound["more"] = int(status.split("NoNewPrivs:")[1].split()[0])\ntry:\n    open("/usr/mark", "w"); found["system"] = "written"\nexcept OSError as e: found["system"] = "refused"\nopen("mine", "w").write("x"); found["own"] = os.listdir(".")\nfound["processes"] = len([p for p in os.listdir("/proc") if p.isdigit()])'));
-    expect(await told(runtime)).toEqual({ user: 65534, rights: 0, more: 1, system: 'refused', own: ['mine'], processes: 2 });
+    expect(await told(runtime)).toEqual({ user: 65534, rights: 0, more: 1, system: 'refused', own: expect.arrayContaining(['mine']) as string[], processes: 2 });
   });
 
   it('has no network, unless its deployment says so', async () => {

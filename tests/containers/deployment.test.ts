@@ -24,7 +24,7 @@ beforeAll(async () => {
   symlinkSync(environmentsFolder, join(data, 'environments'));
   await start();
   const step = join(folder, 'step.py');
-  writeFileSync(step, "import os\nimport pandas as pd\ndef wallaroo_json(data: pd.DataFrame):\n    return pd.DataFrame({'y': data['x'] * 2, 'user': [os.getuid()] * len(data)})\n");
+  writeFileSync(step, "import os\nimport pandas as pd\nheld = b'x' * (200 << 20)\ndef wallaroo_json(data: pd.DataFrame):\n    return pd.DataFrame({'y': data['x'] * 2, 'user': [os.getuid()] * len(data)})\n");
   const field = (name: string, type: Field['type']): Field => ({ name, type, shape: [] });
   model = await workspace.uploadModel('doubler', step, { framework: 'python', inputSchema: [field('x', 'float64')], outputSchema: [field('y', 'float64'), field('user', 'int64')] });
 }, 900_000);
@@ -48,6 +48,8 @@ describe('a Python model of a server that has containers for all', () => {
     const deployment = await deploy({ images: { [key()]: { resources: { limits: { cpu: 0.5, memory: '400Mi' }, requests: {} } } } }, 2);
     expect(running()).toHaveLength(2);
     expect((await deployment.status()).limits.join('\n')).toContain('Model doubler runs in a container of its own: memory 400 MiB is enforced by the kernel, which ends it above that; cpus 0.5 is enforced by the kernel.');
+    const used = async () => (await deployment.status()).engines.flatMap((e) => e.sidekicks).map((s) => (s.memoryBytes ?? 0) / 2 ** 20);
+    await expect.poll(used, { timeout: 20_000 }).toEqual([expect.toSatisfy((mib: number) => mib > 200 && mib <= 400), expect.toSatisfy((mib: number) => mib > 200 && mib <= 400)]);
     expect(await deployment.infer([{ x: 1.5 }, { x: -2 }])).toMatchObject([{ 'out.y': 3, 'out.user': 65534 }, { 'out.y': -4, 'out.user': 65534 }]);
   });
 

@@ -1,11 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import type { BundleModel, EngineSidekick, EngineSidekickLines, EngineSidekicks, ErrorCode, SidekickLine } from '@potoroo/contract/plain';
 
+/** What a sidekick uses of memory, in bytes, and has used of the processor, in seconds; null where it cannot be told. */
+export interface Usage { readonly memoryBytes: number | null; readonly cpuSeconds: number | null }
+
 /** How a runtime tells what becomes of the process, or container, that runs its model beside the engine. */
 export interface SidekickReport {
   line(stream: SidekickLine['stream'], text: string): void;
-  /** One was started; `pid` is null where there is none of this machine. */
-  starting(pid: number | null): void;
+  /** One was started; `pid` is null where there is none of this machine, and `usage` tells what it uses then. */
+  starting(pid: number | null, usage?: () => Promise<Usage | undefined>): void;
   /** It has answered its warm-up inference. */
   running(): void;
   failed(reason: { code: ErrorCode; message: string }): void;
@@ -80,6 +83,7 @@ class Sidekick implements SidekickReport {
   #bytes = 0;
   #left = 0;
   #started = false;
+  #usage: () => Promise<Usage | undefined> = none;
 
   constructor(view: EngineSidekick, clock: () => number, changed: () => void, said: () => void) {
     this.view = view;
@@ -104,7 +108,8 @@ class Sidekick implements SidekickReport {
     return lines;
   }
 
-  starting(pid: number | null): void {
+  starting(pid: number | null, usage: () => Promise<Usage | undefined> = pid === null ? none : () => usageOf(pid)): void {
+    this.#usage = usage;
     const restarts = this.view.restarts + (this.#started ? 1 : 0);
     // A start after a failure keeps its reason until it has succeeded: so long, the model does not answer because of it.
     const state = this.view.state === 'error' ? 'error' : 'starting';
@@ -120,20 +125,16 @@ class Sidekick implements SidekickReport {
 
   failed({ code, message }: { code: ErrorCode; message: string }): void {
     const log = [...this.#last];
+    this.#usage = none;
     this.line('engine', message);
     this.#set({ state: 'error', failures: this.view.failures + 1, reason: { code, message, ...(log.length > 0 && { log }) }, pid: null, memoryBytes: null, cpuSeconds: null });
   }
 
-  /** Reads what its process uses, where the system shows it. */
+  /** Notes what it uses, where that can be told; what cannot be told just now stays. */
   async measure(): Promise<void> {
-    const { pid } = this.view;
-    if (pid === null) return;
-    const [status, stat] = await Promise.all(['status', 'stat'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')));
-    const resident = /^VmRSS:\s+(\d+) kB/m.exec(status ?? '')?.[1];
-    // The name, second, may hold spaces and brackets; user and system time are the 12th and 13th after it.
-    const times = stat?.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).map(Number) ?? [];
-    if (this.view.pid !== pid) return;
-    this.view = { ...this.view, memoryBytes: resident === undefined ? null : Number(resident) * 1024, cpuSeconds: times.length === 2 ? ((times[0] ?? 0) + (times[1] ?? 0)) / ticks : null };
+    const asked = this.#usage;
+    const usage = await asked();
+    if (usage !== undefined && this.#usage === asked) this.view = { ...this.view, ...usage };
   }
 
   #set(change: Partial<EngineSidekick>): void {
@@ -141,4 +142,15 @@ class Sidekick implements SidekickReport {
     this.view = { ...this.view, ...change, ...since };
     this.#changed();
   }
+}
+
+const none = (): Promise<undefined> => Promise.resolve(undefined);
+
+/** What a process of this machine uses. */
+async function usageOf(pid: number): Promise<Usage> {
+  const [status, stat] = await Promise.all(['status', 'stat'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')));
+  const resident = /^VmRSS:\s+(\d+) kB/m.exec(status ?? '')?.[1];
+  // The name, second, may hold spaces and brackets; user and system time are the 12th and 13th after it.
+  const times = stat?.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).map(Number) ?? [];
+  return { memoryBytes: resident === undefined ? null : Number(resident) * 1024, cpuSeconds: times.length === 2 ? ((times[0] ?? 0) + (times[1] ?? 0)) / ticks : null };
 }

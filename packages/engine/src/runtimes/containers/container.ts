@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { constants, existsSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
 import { availableParallelism, constants as system } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { PotorooError } from '@potoroo/contract/plain';
+import { log } from '../../log.ts';
+import { besideThis, containerGivesWay } from './groups.ts';
+import { Leash, type Held } from './leash.ts';
 import { containerTool, identity, lastLine, removeContainers, sweepContainers, type ContainerTool } from './tool.ts';
 import type { Launched, Limits, Start } from '../python/launch.ts';
 
@@ -20,7 +22,7 @@ export interface ContainerStart extends Start {
 }
 
 /** Folder with `contained.py`. */
-const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? resolve(import.meta.dirname, '../../../../python');
+const pythonRoot = process.env['POTOROO_PYTHON_ROOT'] ?? resolve(import.meta.dirname, '../../../../../python');
 /** As `contained.py` says; 125 to 127 are said by the tools themselves. */
 const outOfMemory = 117;
 const nobody = '65534:65534';
@@ -48,20 +50,12 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
   await writeFile(envFile, envLines(start.env), { mode: 0o600 });
   const { user, sources } = start.ownUser === true ? { user: [], sources: new Map<string, string>() } : await userFor(tool, reads, dirname(start.folder));
   const mounted = mounts(reads, sources, [...await openRoot(reads, dirname(start.folder)), [start.folder, start.folder]]);
-  let leash: Socket | undefined;
-  let held = '';
-  const server = createServer((connection) => {
-    leash = connection;
-    server.close(); // what is in the container later has no business here
-    connection.on('error', () => {}).on('data', (data) => { held += data.toString(); });
-    if (killed) connection.destroy();
-  });
-  await new Promise<void>((done, fail) => { server.once('error', fail).listen({ path: leashPath, writableAll: true }, done); });
+  const leash = await Leash.open(leashPath);
 
   const forward = start.forward === undefined ? [] : ['--forward', start.forward.socket, start.forward.ports.join(',')];
   const child = spawn(tool.command[0] ?? '', [
     ...tool.command.slice(1), 'run', '--rm', '--pull', 'never', '--log-driver', 'none', ...args,
-    ...defaultsBeside(tool.runArgs, [...confinement(start), user, ...limitArgs(tool, start.limits)].filter((option) => option.length > 0)),
+    ...defaultsBeside(tool.runArgs, [...confinement(start), user, start.yields === true ? besideThis(tool) : [], ...limitArgs(tool, start.limits)].filter((option) => option.length > 0)),
     '--env-file', envFile, '--workdir', start.work,
     ...mounted, ...tool.runArgs, '--entrypoint', start.interpreter, start.image,
     '-I', '-S', program, '--leash', leashPath, ...forward, '--', ...start.command,
@@ -72,18 +66,20 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
   let said = '';
   child.stderr.on('data', (data: Buffer) => { said = (said + data.toString()).slice(-4000); });
   const over = new Promise<void>((done) => { child.once('close', () => done()).once('error', () => done()); });
-  void over.then(() => {
-    leash?.destroy();
-    server.close();
-  });
+  void over.then(() => leash.end());
   return {
     child,
     pid: null,
+    usage: () => leash.usage(),
+    giveWay() {
+      void containerGivesWay(tool, name).then((why) => {
+        if (why !== undefined && !killed && child.exitCode === null) log.warn('a challenger takes as much of the processor as those that answer: the container tool could not change that', { container: name, reason: why });
+      });
+    },
     kill() {
       if (killed) return;
       killed = true;
-      leash?.destroy();
-      server.close();
+      leash.end();
       const late = setTimeout(() => { void removeContainers(tool, [name]); }, lateMs);
       void over.then(() => clearTimeout(late));
     },
@@ -93,10 +89,10 @@ export async function launchContainer(start: ContainerStart): Promise<Launched> 
         const most = start.limits.memoryBytes === undefined ? 'all the memory there is' : `all of its ${Math.floor(start.limits.memoryBytes / 2 ** 20)} MiB of memory`;
         return new PotorooError('engine_out_of_memory', `The model's container used ${most}, and the kernel ended it. Raise the memory of its sidekick, or send fewer rows a request.`);
       }
-      if (held !== '' || code === null || code < 125 || code > 127) return undefined;
+      if (leash.held !== undefined || code === null || code < 125 || code > 127) return undefined;
       return new PotorooError('container_unavailable', `${tool.name} could not start a container of ${start.image}: ${lastLine(said) || `it ended with status ${code}`}.${start.ownUser === true ? '' : ' It is built from deploy/runtime.'}`);
     },
-    notes: () => notesOn(start.limits, held),
+    notes: () => notesOn(start.limits, leash.held ?? {}),
   };
 }
 
@@ -185,8 +181,7 @@ function interpreterFolders(program: string): string[] {
 }
 
 /** What the container said of the limits that it found set, where that is not what was asked for. */
-function notesOn(asked: Limits, held: string): string[] {
-  const found = JSON.parse(held || '{}') as { memory?: number | null; cpus?: number | null };
+function notesOn(asked: Limits, found: Held): string[] {
   const notes: string[] = [];
   if (asked.memoryBytes !== undefined && (found.memory ?? Infinity) > asked.memoryBytes) notes.push('The memory of its container is advisory: the container tool could not have the kernel enforce it.');
   if (asked.cpus !== undefined && (found.cpus ?? Infinity) > asked.cpus) notes.push('The cpus of its container are advisory: the container tool could not have the kernel enforce them.');

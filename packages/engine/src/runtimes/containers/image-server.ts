@@ -63,8 +63,9 @@ export class ImageServer implements ModelProcess {
     return encodeArrowStream(await score(this.#connection, this.#form, decodeArrow(body).batch, this.#outputs));
   }
 
-  /** It has a container's own share of the processor. */
-  giveWay(): void {}
+  giveWay(): void {
+    this.#connection.giveWay();
+  }
 
   stop(): Promise<void> {
     return this.#connection.stop();
@@ -123,7 +124,7 @@ class Connection {
     this.#launched = launched;
     this.#socket = socket;
     this.#limits = { ...defaults, ...Object.fromEntries(Object.entries(start).filter(([name, value]) => name in defaults && value !== undefined)) };
-    start.sidekick?.starting(launched.pid);
+    start.sidekick?.starting(launched.pid, launched.usage);
     const { last } = collectLog(launched.child, (stream, line) => {
       start.onLog?.(stream, line);
       start.sidekick?.line(stream, line);
@@ -154,7 +155,7 @@ class Connection {
         command: entrypoint, folder, work, reads: [], limits: start.python, image, interpreter: /^python[\d.]*$/.test(program) ? (entrypoint[0] ?? program) : 'python3',
         // In there are no others to keep apart by a proxy before the server, and no place where that could write.
         env: { DISABLE_NGINX: 'true', MLFLOW_MODELS_WORKERS: workers, PYTHONUNBUFFERED: '1', ...start.python.env },
-        ownUser: true, network: start.python.network === true, forward: { socket, ports: [...new Set([...ports, ...usualPorts])] },
+        ownUser: true, yields: start.yields, network: start.python.network === true, forward: { socket, ports: [...new Set([...ports, ...usualPorts])] },
       });
       return new Connection(launched, socket, holder, start);
     } catch (error) {
@@ -221,6 +222,10 @@ class Connection {
       });
       sent.on('error', lost).end(body);
     });
+  }
+
+  giveWay(): void {
+    this.#launched.giveWay?.();
   }
 
   async stop(): Promise<void> {

@@ -16,6 +16,8 @@ export interface ContainerTool {
   readonly runArgs: readonly string[];
   /** Its containers run as a user of this system that is not root, or are mapped to one. */
   readonly rootless: boolean;
+  /** Who makes its control groups: `cgroupfs` or `systemd`; '' where it does not say. */
+  readonly cgroups: string;
 }
 
 export interface Answer { readonly ok: boolean; readonly stdout: string; readonly stderr: string }
@@ -60,8 +62,10 @@ async function find(wanted: string, extra: string): Promise<ContainerTool> {
   for (const name of candidates) {
     const command = [name, ...words.slice(0, split)];
     // The client of docker is often there without its daemon.
-    const answer = await ask(command, ['info', '--format', name === 'docker' ? '{{.SecurityOptions}}' : '{{.Host.Security.Rootless}}']);
-    if (answer.ok && answer.stdout.trim() !== '') return { name, command, runArgs: words.slice(split + 1), rootless: /rootless|true/.test(answer.stdout) };
+    const answer = await ask(command, ['info', '--format', name === 'docker' ? '{{.SecurityOptions}} {{.CgroupDriver}}' : '{{.Host.Security.Rootless}} {{.Host.CgroupManager}}']);
+    if (answer.ok && answer.stdout.trim() !== '') {
+      return { name, command, runArgs: words.slice(split + 1), rootless: /rootless|true/.test(answer.stdout), cgroups: answer.stdout.trim().split(' ').at(-1) ?? '' };
+    }
     problems.push(`${name}: ${lastLine(answer.stderr)}`);
   }
   throw new PotorooError('container_unavailable', `A container is needed, and no container tool works on this machine (${problems.join('; ')}). Install podman (\`apt-get install podman\`), or start docker, and see POTOROO_CONTAINERS.`);

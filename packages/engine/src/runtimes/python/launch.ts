@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { PotorooError, PythonModel } from '@potoroo/contract/plain';
+import type { Usage } from '../sidekicks.ts';
 
 /** What a runtime is started with, wherever it runs. */
 export interface Start {
@@ -13,6 +14,8 @@ export interface Start {
   /** Files and folders that it reads. */
   readonly reads: readonly string[];
   readonly limits: Limits;
+  /** Once loaded it is to run only where nothing else wants the core. */
+  readonly yields?: boolean | undefined;
 }
 
 export interface Limits {
@@ -26,6 +29,10 @@ export interface Launched {
   readonly child: ChildProcess;
   /** Its process on this machine, where it has one that this machine can show. */
   readonly pid: number | null;
+  /** What it uses, where that is not told by its process; undefined when it cannot be told now. */
+  readonly usage?: () => Promise<Usage | undefined>;
+  /** From here on it runs only where nothing else wants the core; where its process alone cannot be made to. */
+  giveWay?(): void;
   /** Ends it and all that it started. */
   kill(): void;
   /** What became of it, to follow "The model's process". */

@@ -33,6 +33,8 @@ export interface PythonStart {
   runMs?: number;
   /** One line of the model's output. */
   onLog?: (stream: 'stdout' | 'stderr', line: string) => void;
+  /** Once loaded it runs only where nothing else wants the core. */
+  yields?: boolean;
   /** Told what becomes of the process and what it writes. */
   sidekick?: SidekickReport;
 }
@@ -132,14 +134,14 @@ export class PythonProcess implements ModelProcess {
     await new Promise<void>((resolve, reject) => { server.once('error', reject).listen({ path: socketPath, writableAll: true }, resolve); });
     const launched = await launcherOf(start.python)({
       command: [python, '-m', 'potoroo_runtime', '--model', start.file, '--framework', start.framework, '--socket', socketPath, '--work', work, '--config', JSON.stringify(config)],
-      env: environmentOf(start, work), folder, work, reads: [dirname(dirname(python)), pythonRoot, start.file], limits: start.python,
+      env: environmentOf(start, work), folder, work, reads: [dirname(dirname(python)), pythonRoot, start.file], limits: start.python, yields: start.yields,
     }).catch(async (error: unknown) => {
       server.close();
       await rm(holder, { recursive: true, force: true });
       throw error;
     });
     const { child } = launched;
-    start.sidekick?.starting(launched.pid);
+    start.sidekick?.starting(launched.pid, launched.usage);
     const { last, calm } = collectLog(child, (stream, line) => {
       start.onLog?.(stream, line);
       start.sidekick?.line(stream, line);
@@ -272,6 +274,7 @@ export class PythonProcess implements ModelProcess {
   giveWay(): void {
     this.#calm();
     if (this.#launched.pid !== null) processGivesWay(this.#launched.pid);
+    this.#launched.giveWay?.();
   }
 
   /** Resolves when the process is gone and its folder removed. */
