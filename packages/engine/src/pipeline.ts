@@ -290,7 +290,11 @@ export async function loadPipeline(bundle: Bundle, folder: string, cpus: number,
       checks,
       challengers,
       models: bundle.models.map((model) => ({ name: model.name, version: model.version, sha: model.sha256, status: 'Running' })),
-      get atOnce() { return single ? 1 : Math.min(...used.map(({ runtime }) => (runtime.describe().mergeable ? Infinity : apart ? runtime.atOnce ?? 1 : 1))); },
+      get atOnce() {
+        let most = single ? 1 : Infinity;
+        for (const { runtime } of used) if (!runtime.describe().mergeable) most = Math.min(most, apart ? runtime.atOnce ?? 1 : 1);
+        return most;
+      },
       single,
       slots: pooled.length === 0 ? 0 : Math.min(...pooled),
       notes: used.flatMap(({ model, runtime }) => runtime.describe().notes.map((note) => `${model.name}: ${note}`)).concat(warningsOf(bundle.steps)),
