@@ -12,11 +12,13 @@ export const modelOfRow = ({ models, choice }: RowModels, row: number): ModelIde
 
 /** `out._model_split`: for each row the models that splits sent it to, as JSON. */
 export function splitColumn(splits: readonly SplitRecord[], rows: number): Column {
-  const texts = new Map<string, Uint8Array>();
+  /** By the number that the choices of a row make. */
+  const texts = new Map<number, Uint8Array>();
   const parts: Uint8Array[] = [];
   const offsets = new Int32Array(rows + 1);
   for (let row = 0; row < rows; row++) {
-    const key = splits.map((s) => s.choice[row]).join();
+    let key = 0;
+    for (const { models, choice } of splits) key = key * models.length + (choice[row] as number);
     let text = texts.get(key);
     if (text === undefined) {
       const models = splits.map((s) => modelOfRow(s, row)).map(({ name, version, sha }) => ({ name, version, sha }));
