@@ -9,7 +9,7 @@ const suites = {
   fuzz: { include: ['packages/ops/src/protocols/fuzz.test.ts'], testTimeout: 900_000, env: { POTOROO_FUZZ_REQUESTS: '50000' } },
   frameworks: { include: ['tests/frameworks/**/*.test.ts'], testTimeout: 1_200_000 },
   // The tests of the plain process path once more, in containers, and what only containers do.
-  containers: { include: ['tests/containers/**/*.test.ts', 'tests/python-hazards.test.ts', 'tests/python-runtime.test.ts'], testTimeout: 300_000, globalSetup: ['tests/containers/setup.ts'], env: { POTOROO_TEST_ISOLATION: 'container' } },
+  containers: { include: ['tests/containers/**/*.test.ts', 'tests/python-hazards.test.ts', 'tests/python-runtime.test.ts', 'tests/python-together.test.ts'], testTimeout: 300_000, globalSetup: ['tests/containers/setup.ts'], env: { POTOROO_TEST_ISOLATION: 'container' } },
   registries: { include: ['tests/registries/**/*.test.ts'], testTimeout: 900_000 },
   oidc: { include: ['tests/oidc/**/*.test.ts'], testTimeout: 300_000 },
   load: { include: ['tests/load/**/*.test.ts'], testTimeout: 900_000 },

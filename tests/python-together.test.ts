@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readBundle } from '../packages/engine/src/bundle.ts';
 import { loadPipeline, type Pipeline, type PipelineRun } from '../packages/engine/src/pipeline.ts';
 import type { Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, temporary } from './frameworks/support.ts';
+import { environmentOf, isolation, temporary } from './frameworks/support.ts';
 
 /** Steps of Python whose requests are handed over together: each of them must see its own rows only, once, and fail alone. */
 
@@ -33,7 +33,7 @@ async function pipelineOf(...steps: [code: string, outputs: string[]][]): Promis
     const sha256 = createHash('sha256').update(readFileSync(path)).digest('hex');
     copyFileSync(path, join(bundled, sha256));
     const inputSchema = (steps[i - 1]?.[1] ?? ['x']).map((name) => field(name));
-    return { id: i, configId: i, name: `step-${i}`, version: `v${i}`, sha256, framework: 'python', fileName: `step-${i}.py`, file: sha256, config: { inputSchema, outputSchema: outputs.map((name) => field(name)) }, python: { environment: environment.hash, python: environment.python } };
+    return { id: i, configId: i, name: `step-${i}`, version: `v${i}`, sha256, framework: 'python', fileName: `step-${i}.py`, file: sha256, config: { inputSchema, outputSchema: outputs.map((name) => field(name)) }, python: { environment: environment.hash, python: environment.python, isolation } };
   });
   const bundle: Bundle = { format: 1, pipeline: { id: 1, name: 'together', version: 'v', versionId: 1, workspaceId: 1, deploymentId: 1 }, steps: models.map(({ name, version }) => ({ type: 'model', model: { name, version } })), models };
   writeFileSync(join(bundled, 'pipeline.json'), JSON.stringify(bundle));
