@@ -5,7 +5,9 @@ import { decodeRows, decodeSchema, FrameReader, rowsToBatch, type LogSchema } fr
 import type { Step } from '@potoroo/contract/plain';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { temporaryFolder, writeBundle, type BundleOptions } from '../testing/bundle.ts';
+import type { Challenger } from '../pipeline.ts';
 import { endEngines, EngineProcess } from '../testing/process.ts';
+import { Shadows, type ShadowTask } from './shadows.ts';
 
 // Challengers run in threads, and those are of the built engine.
 afterAll(endEngines);
@@ -51,6 +53,62 @@ function logged(folder: string, name: string): (number | null)[] {
   }
   return values;
 }
+
+/** A challenger that takes requests together and refuses those with a 13 in them; the others' rows it gives times ten. */
+function refusing13(seen: number[][]): Challenger {
+  return {
+    dataset: 'out_c', step: 0, fraction: 1, outputs: [{ name: 'y', type: 'float64', shape: [] }], mergeable: () => false, atOnce: () => 5, single: false,
+    async run({ columns: [x] }, rows) {
+      const values = [...(x as TensorColumn).values as Float64Array];
+      let from = 0;
+      const requests = rows.map((n) => values.slice(from, from += n));
+      seen.push(...requests);
+      const failed = new Map(requests.flatMap((request, i) => (request.includes(13) ? [[i, new Error('unlucky')] as const] : [])));
+      const good = requests.filter((_, i) => !failed.has(i)).flat().map((v) => v * 10);
+      return { batch: { rows: good.length, columns: [{ kind: 'tensor', name: 'y', type: 'float64', shape: [], values: Float64Array.from(good) }] }, rows: rows.map((n, i) => (failed.has(i) ? 0 : n)), failed };
+    },
+  };
+}
+
+describe('what came in one after the other', () => {
+  const offered = (values: number[], firstRow: number): ShadowTask => ({
+    firstRow, rows: values.length, bytes: 8 * values.length, requests: [{ rows: values.length, timeMs: 0, requestId: `r${firstRow}` }],
+    inputs: [{ step: 0, batch: { rows: values.length, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.from(values) }] } }],
+  });
+
+  test('is shown together, each request with its own answer, and kept in its place', async () => {
+    const seen: number[][] = [];
+    const kept: [firstRow: number, values: (number | null)[]][] = [];
+    const shadows = new Shadows({
+      challengers: [refusing13(seen)], flushed: () => undefined, maxRows: 1000, maxBytes: 1e6,
+      record: (task, firstRow, [column]) => kept.push([firstRow, Array.from({ length: task.rows }, (_, i) => (column?.nulls?.[i] ? null : ((column as TensorColumn).values as Float64Array)[i]!))]),
+    });
+    const requests = [[1], [2, 3], [13], [4, 13], [5], [6], [7, 8, 9]];
+    let row = 0;
+    for (const values of requests) {
+      shadows.offer(offered(values, row));
+      row += values.length;
+    }
+    // One whose rows do not come right after: the log between them is somebody else's.
+    shadows.offer(offered([20], row + 4));
+    await shadows.settle(10_000);
+    expect(seen).toEqual([...requests, [20]]);
+    expect(kept).toEqual([[0, [10, 20, 30, null, null, null, 50, 60, 70, 80, 90]], [row + 4, [200]]]);
+    expect(shadows.counts.get('out_c')).toEqual({ done: 9, failed: 3, shed: 0 });
+  });
+
+  test('is as much as is shown at once, and the rest after it', async () => {
+    const seen: number[][] = [];
+    const kept: number[] = [];
+    const shadows = new Shadows({ challengers: [refusing13(seen)], flushed: () => undefined, maxRows: 10_000, maxBytes: 1e6, record: ({ rows }) => kept.push(rows) });
+    for (let i = 0; i < 600; i++) shadows.offer(offered([i === 13 ? 14 : i], i));
+    await shadows.settle(10_000);
+    expect(seen).toHaveLength(600);
+    expect(kept.reduce((sum, n) => sum + n, 0)).toBe(600);
+    expect(Math.max(...kept)).toBeLessThanOrEqual(256);
+    expect(kept.length).toBeLessThan(10);
+  });
+});
 
 describe('challengers', () => {
   test('that fail, sleep or wait their turn change no answer; what they say is logged row by row', async () => {
