@@ -98,6 +98,19 @@ describe('what a model does wrong on a request is an error of that request', () 
     expect(lines).toBeLessThan(20_000);
   });
 
+  it('fails in the same way on every request: the log says so once in a while, and how often', async () => {
+    const lines: string[] = [];
+    const failing = await step(doubles("raise ValueError(f'bad row {time.time()}')"), { onLog: (_, line) => { lines.push(line); } });
+    let asked = 0;
+    while (!lines.some((line) => line.includes('more like it'))) {
+      expect(await refusal(failing.run(floats(-1)))).toMatchObject({ message: expect.stringContaining('ValueError: bad row') as string });
+      asked += 1;
+    }
+    const told = lines.filter((line) => line.startsWith('ValueError: bad row')).length;
+    expect(told).toBeLessThan(asked);
+    expect(lines.find((line) => line.includes('more like it'))).toMatch(new RegExp(`^\\([1-9]\\d* more like it`));
+    expect(lines.filter((line) => line.startsWith('Traceback'))).toHaveLength(told);
+  });
   it('only what was in flight is lost when the process is killed', async () => {
     let starts = 0;
     const mortal = await step(`print('started')\n${doubles('os.kill(os.getpid(), 9); time.sleep(60)')}`, { onLog: (_, line) => { if (line === 'started') starts += 1; } });
