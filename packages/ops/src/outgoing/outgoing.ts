@@ -21,6 +21,8 @@ export interface OutgoingRequest {
   /** Go, like `authorization`, to the origin of the address only, never to where that redirects. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly authorization?: string | undefined;
+  /** What is left of a file from this byte on, if it is still the version that the validator names. Goes where the address redirects, too. */
+  readonly part?: { readonly from: number; readonly validator?: string | undefined } | undefined;
   readonly body?: string;
   readonly signal?: AbortSignal;
 }
@@ -96,13 +98,13 @@ export class Outgoing {
   }
 
   async #send(url: URL, request: OutgoingRequest, own: boolean): Promise<OutgoingAnswer> {
-    const { codes, signal } = request;
+    const { codes, signal, part } = request;
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), this.#limits.connectMs + this.#limits.headMs);
     try {
       const answer = await this.#agent.request({
         origin: url.origin, path: url.pathname + url.search, method: request.method ?? 'GET', body: request.body ?? null,
-        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'potoroo', ...(own && { ...request.headers, ...(request.authorization !== undefined && { authorization: request.authorization }) }) },
+        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'potoroo', ...(part && { range: `bytes=${part.from}-`, ...(part.validator !== undefined && { 'if-range': part.validator }) }), ...(own && { ...request.headers, ...(request.authorization !== undefined && { authorization: request.authorization }) }) },
         signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
       });
       return this.#answerOf(url, answer, codes);

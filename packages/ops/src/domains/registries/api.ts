@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isPotorooError, PotorooError } from '@potoroo/contract';
-import type { Outgoing, OutgoingAnswer } from '../../outgoing/outgoing.ts';
+import type { Outgoing, OutgoingAnswer, OutgoingRequest } from '../../outgoing/outgoing.ts';
 
 export const codes = { unreachable: 'registry_unreachable', invalid: 'registry_invalid' } as const;
 
@@ -11,9 +12,11 @@ export interface RegistryBounds {
   readonly items: number; readonly pages: number; readonly depth: number;
   /** Of a model that is fetched. */
   readonly maxBytes: number;
+  /** Breaks of a fetch in a row, with so many milliseconds after the first and twice as many after each further one. */
+  readonly breaks: number; readonly breakMs: number;
 }
 /** Clients wait a minute for a list. */
-export const defaultBounds: Omit<RegistryBounds, 'maxBytes'> = { listBytes: 16 << 20, pageBytes: 4 << 20, patienceMs: 45_000, items: 10_000, pages: 200, depth: 16 };
+export const defaultBounds: Omit<RegistryBounds, 'maxBytes'> = { listBytes: 16 << 20, pageBytes: 4 << 20, patienceMs: 45_000, items: 10_000, pages: 200, depth: 16, breaks: 5, breakMs: 1000 };
 
 export type Query = Readonly<Record<string, string | number | undefined>>;
 export type Json = Readonly<Record<string, unknown>>;
@@ -53,18 +56,28 @@ export class RegistryApi {
     }
   }
 
-  /** An answer of status 200; its body is still to be read. */
-  async open(path: string, query: Query): Promise<OutgoingAnswer> {
+  /** An answer of status 200, or what the registry says when it is asked for a part of a file (206, 416); its body is still to be read. */
+  async open(path: string, query: Query, part?: OutgoingRequest['part']): Promise<OutgoingAnswer> {
     const search = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodePath(String(value))}`])).join('&');
     const { token } = this.#server;
     const answer = await this.#server.outgoing.request(`${this.url}${path}${search === '' ? '' : `?${search}`}`, {
-      codes, signal: this.#signal,
+      codes, part, signal: this.#signal,
       // One that names its scheme (`Basic …`) goes out as it is.
       authorization: token === null ? undefined : /^(basic|bearer) /i.test(token) ? token : `Bearer ${token}`,
     });
-    if (answer.status === 200) return answer;
+    if (answer.status === 200 || (part !== undefined && (answer.status === 206 || answer.status === 416))) return answer;
     const error = parse(await answer.text(64 * 1024).catch(() => ''));
     throw this.#failure(answer.status, path, error);
+  }
+
+  /** Ends early, with an error, when the operation does. */
+  pause(ms: number): Promise<void> {
+    return delay(ms, undefined, { signal: this.#signal });
+  }
+
+  /** registry_unreachable saying that the registry did this */
+  broken(did: string): PotorooError {
+    return new PotorooError(codes.unreachable, `The registry ${this.#named} ${did}`);
   }
 
   /** @throws registry_invalid saying that the registry does this */

@@ -44,7 +44,7 @@ async function* counted(api: RegistryApi, files: readonly Artifact[], pack: (fil
   let pause = firstMs;
   async function* content({ path, place, size }: { path: string; place: Place; size: number | null }): AsyncGenerator<Uint8Array> {
     let got = 0;
-    for await (const piece of read(api, place, maxBytes - total)) {
+    for await (const piece of read(api, place, maxBytes - total, say)) {
       got += piece.byteLength;
       total += piece.byteLength;
       if (size !== null && got > size) break;

@@ -1,5 +1,6 @@
 import { PotorooError } from '@potoroo/contract';
 import { encodePath, everyPage, nextOf, numberOf, rowsOf, textOf, type Json, type Query, type RegistryApi } from './api.ts';
+import { Breaks, download } from './download.ts';
 import { downloadUri, readAlias, readVersion } from './mlflow.ts';
 
 /**
@@ -91,19 +92,22 @@ export async function list(api: RegistryApi, place: Place): Promise<Entry[]> {
 
 const isSegment = (name: string): boolean => /^[^/\\\x00-\x1f\x7f]{1,255}$/.test(name) && name !== '.' && name !== '..';
 
-/** The bytes of a file, as they come. */
-export async function* read(api: RegistryApi, place: Place, maxBytes: number): AsyncGenerator<Uint8Array> {
-  if (place.store === 'dbfs') return yield* readPieces(api, place.path, maxBytes);
+/** The bytes of a file, as they come; one whose transfer breaks goes on from there. */
+export async function* read(api: RegistryApi, place: Place, maxBytes: number, say: (text: string) => void): AsyncGenerator<Uint8Array> {
+  if (place.store === 'dbfs') return yield* readPieces(api, place.path, maxBytes, say);
   const { path, query } = stores[place.store].address(place);
-  yield* (await api.open(path, query)).read(maxBytes);
+  yield* download(api, { path, query }, maxBytes, say);
 }
 
 const pieceBytes = 1 << 20;
 
 /** Databricks gives a file a megabyte at a time, as base64 in JSON. */
-async function* readPieces(api: RegistryApi, path: string, maxBytes: number): AsyncGenerator<Uint8Array> {
+async function* readPieces(api: RegistryApi, path: string, maxBytes: number, say: (text: string) => void): AsyncGenerator<Uint8Array> {
+  const breaks = new Breaks(api, say);
   for (let offset = 0; ;) {
-    const { data, bytes_read: count } = await api.json(`${dbfs}/read`, { path, offset, length: pieceBytes }, 2 * pieceBytes);
+    const answer = await api.json(`${dbfs}/read`, { path, offset, length: pieceBytes }, 2 * pieceBytes).catch((error: unknown) => breaks.wait(error, offset));
+    if (answer === undefined) continue;
+    const { data, bytes_read: count } = answer;
     const piece = Buffer.from(typeof data === 'string' ? data : '', 'base64');
     if (piece.length !== numberOf(count) || piece.length > pieceBytes) return api.invalid(`sent ${piece.length} bytes of ${path} and says that they are more or less.`);
     offset += piece.length;

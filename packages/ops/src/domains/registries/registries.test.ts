@@ -44,7 +44,7 @@ describe.each(databases)('registries on $name', (database) => {
     const made = new ModelService(t.storage.db, blobs, t.access, { inspect: inspectInChild(inspectProgram, 30_000), loadsAtOnce: 1, maxBytes: atMost, clock, log: silent, open: (...given) => service.open(...given) });
     const service = new RegistryService({
       db: t.storage.db, access: t.access, secrets: openSecrets(t.storage.dataDir, undefined), outgoing, clock, workspaces: t.workspaces, models: made,
-      bounds: { maxBytes: atMost, items: 50, pages: 8, depth: 4, pageBytes: 100_000, listBytes: 300_000, patienceMs: 3000 },
+      bounds: { maxBytes: atMost, items: 50, pages: 8, depth: 4, pageBytes: 100_000, listBytes: 300_000, patienceMs: 3000, breakMs: 2 },
     });
     opened.push(made);
     return { registries: service, models: made };
