@@ -109,7 +109,8 @@ export class Shadows {
   }
 
   async #work(): Promise<void> {
-    for (let tasks = await this.#gathered(); tasks.length > 0; tasks = await this.#gathered()) {
+    while (this.#queue.length > 0) {
+      const tasks = await this.#gathered();
       const task = merged(tasks);
       try {
         await this.#run(task);
@@ -123,9 +124,8 @@ export class Shadows {
     this.#working = undefined;
   }
 
-  /** The runs to show next, oldest first; none when there are none. */
+  /** The runs to show next, oldest first. */
   async #gathered(): Promise<ShadowTask[]> {
-    if (this.#queue.length === 0) return [];
     if (this.#rows < gatherRows && !this.#queue.some(waits)) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -136,15 +136,16 @@ export class Shadows {
       this.#enough = undefined;
     }
     await new Promise(setImmediate); // not in the turn that answers: its writes come first
-    const [first, ...rest] = this.#queue as [ShadowTask, ...ShadowTask[]];
-    const tasks = [first];
-    let { rows } = first;
-    for (const task of rest) {
+    let [last] = this.#queue as [ShadowTask];
+    let { rows } = last;
+    let count = 1;
+    for (; count < this.#queue.length; count++) {
+      const task = this.#queue[count] as ShadowTask;
       // A request that waits gets the columns of its own run.
-      if (waits(first) || waits(task) || (rows += task.rows) > gatherRows || !follows(task, tasks.at(-1) as ShadowTask)) break;
-      tasks.push(task);
+      if (waits(last) || waits(task) || (rows += task.rows) > gatherRows || !follows(task, last)) break;
+      last = task;
     }
-    return tasks;
+    return this.#queue.slice(0, count);
   }
 
   async #run(task: ShadowTask): Promise<void> {
