@@ -86,12 +86,12 @@ export class Deployment {
 
   /**
    * Waits until what is wanted now is what runs. @throws PotorooError with the code, the reason and the last log lines of
-   * a deployment in error; deadline_exceeded after `timeoutMs`, 120 seconds when not given
+   * a deployment in error, or of an update that was given up while what was there before serves on; deadline_exceeded after `timeoutMs`, 120 seconds when not given
    */
   waitUntilRunning(options: WaitOptions = {}): Promise<ApiDeploymentStatus> {
     return this.#wait(options, 'running', (status) => {
       if (status.observedGeneration < this.info.generation) return false;
-      if (status.state === 'error' || status.state === 'degraded' && status.reason !== null && status.readyReplicas === 0) throw reasonError(status.reason, `Deployment ${this.id} is in error.`);
+      if (status.state === 'error' || status.givenUp && !status.current || status.state === 'degraded' && status.reason !== null && status.readyReplicas === 0) throw reasonError(status.reason, `Deployment ${this.id} is in error.`);
       return status.state === 'running';
     });
   }

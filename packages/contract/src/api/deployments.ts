@@ -73,6 +73,7 @@ export const DeploymentStatusSchema = Type.Object({
   reason: nullable(ReasonSchema),
   observedGeneration: Type.Integer({ description: 'The generation that has been reached.' }),
   current: Type.Boolean({ description: 'Whether what answers is what was deployed last; not so while an update is on its way, nor after one that failed.' }),
+  givenUp: Type.Boolean({ description: 'Whether what was deployed last was given up, as it cannot run: it takes another deploy. What was there before serves on.' }),
   pipelineVersion: Type.String(), wantedReplicas: Type.Integer(), readyReplicas: Type.Integer(),
   engines: Type.Array(EngineStatusSchema),
   limits: Type.Array(Type.String({ description: 'Which limits are enforced here and which are advice.' })),

@@ -232,6 +232,8 @@ export interface DeploymentStatus {
   state: DeploymentState; reason: Reason | null; observedGeneration: number; pipelineVersion: string;
   /** Whether what answers is what was deployed last; not so while an update is on its way, nor after one that failed. */
   current: boolean;
+  /** Whether what was deployed last was given up, as it cannot run: it takes another deploy. What was there before serves on. */
+  givenUp: boolean;
   wantedReplicas: number; readyReplicas: number; engines: EngineStatus[];
   /** Which limits hold by force here and which are only advice; one sentence each. */
   limits: string[];

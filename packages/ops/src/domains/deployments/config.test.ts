@@ -14,7 +14,7 @@ describe('deployment config', () => {
   });
 
   test.each([
-    ['512Mi', 512 * 1024 ** 2], ['2GiB', 2 * gibibyte], ['1.5Gi', 1.5 * gibibyte], ['1G', 1e9], ['500MB', 5e8], ['100Ki', 102_400], ['1Ti', 1024 ** 4], ['1048576', 1_048_576], [1_048_576, 1_048_576], ['3 Gi', 3 * gibibyte],
+    ['512Mi', 512 * 1024 ** 2], ['2GiB', 2 * gibibyte], ['1.5Gi', 1.5 * gibibyte], ['1G', 1e9], ['500MB', 5e8], ['1Ti', 1024 ** 4], ['1048576', 1_048_576], [1_048_576, 1_048_576], ['2048Ki', 2_097_152], ['3 Gi', 3 * gibibyte],
   ])('memory %s is %d bytes', (memory, bytes) => {
     expect(readConfig({ engine: { resources: { limits: { memory } } } }).limits.memory).toBe(bytes);
   });
@@ -41,6 +41,7 @@ describe('deployment config', () => {
     ['engine.resources.limits.memory', { engine: { resources: { limits: { memory: '2Gig' } } } }], ['engine.resources.limits.memory', { engine: { resources: { limits: { memory: '0Gi' } } } }],
     ['engine.resources.limits.memory', { engine: { resources: { limits: { memory: 'lots' } } } }], ['engine.resources.limits.memory', { engine: { resources: { limits: { memory: '9000Pi' } } } }],
     ['engine.resources.requests.memory', { engine: { resources: { requests: { memory: '-1Gi' } } } }],
+    ['engine.resources.limits.memory', { engine: { resources: { limits: { memory: '512' } } } }], ['engine.resources.limits.memory', { engine: { resources: { limits: { memory: '100Ki' } } } }],
     ['engine.resources.limits.cpu', { engine: { resources: { limits: { cpu: '1x' } } } }],
     ['engine.autoscale.replica_max', { engine: { autoscale: { replica_min: 3, replica_max: 2 } } }],
     ['engine.arch', { engine: { arch: 'ARM' } }], ['engine.arch', { engine: { arch: 'sparc' } }], ['engine.accel', { engine: { accel: 'magic' } }], ['engine.accel', { engine: { accel: { magic: {} } } }],

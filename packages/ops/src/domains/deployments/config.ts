@@ -9,6 +9,8 @@ export interface Wish { readonly replicas: number; readonly limits: EngineLimits
 const defaults = { cpus: 4, memory: '3Gi' };
 const gpuResources = ['nvidia.com/gpu', 'gpu.intel.com/i915', 'amd.com/gpu', 'qualcomm.com/qaic'];
 const largestMemory = 2 ** 50;
+/** Nothing runs in less: most likely the unit is missing. */
+const smallestMemory = 2 ** 20;
 
 const bad = (field: string, value: unknown, rule: string): PotorooError =>
   new PotorooError('invalid_request', `${field} is ${JSON.stringify(value)}: use ${rule}.`, { fields: [{ field, message: `use ${rule}` }] });
@@ -100,7 +102,7 @@ function cpus(field: string, value: string | number | undefined): number | undef
 function bytes(field: string, value: string | number | undefined): number | undefined {
   if (value === undefined) return undefined;
   const size = parseMemory(String(value));
-  if (size === undefined) throw bad(field, value, 'a number and a unit, such as "512Mi", "2Gi" or "2GiB", of at least 1 byte and at most 1Pi');
+  if (size === undefined || size < smallestMemory) throw bad(field, value, 'a number and a unit, such as "512Mi", "2Gi" or "2GiB", of at least 1Mi and at most 1Pi');
   return size;
 }
 

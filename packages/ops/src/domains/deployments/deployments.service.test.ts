@@ -114,14 +114,14 @@ describe.each(databases)('deployments on $name', ({ open }) => {
     const [pid] = await pids(id);
     await stage.deployments.deploy(stage.admin, { pipelineId, config: { engine: { replicas: 2, cpu: 1, resources: { limits: { memory: '20Mi' } } } } });
     const status = await until(id, (s) => s.state === 'degraded');
-    expect(status).toMatchObject({ readyReplicas: 1, reason: { code: 'engine_out_of_memory', message: expect.stringMatching(/serves on: .*20 MiB/) } });
+    expect(status).toMatchObject({ readyReplicas: 1, givenUp: true, reason: { code: 'engine_out_of_memory', message: expect.stringMatching(/^The update of \S+ failed and what ran before serves on: .*20 MiB/) } });
     await until(id, (s) => s.engines.every((e) => e.state === 'running' || e.state === 'error'));
     expect(await pids(id)).toContain(pid);
     expect((await infer({ port: port ?? 0 })).status).toBe(200);
     // The same wish is another try, as somebody asked for it; a good one ends it.
     expect(await stage.deployments.deploy(stage.admin, { pipelineId })).toMatchObject({ generation: 3 });
     await stage.deployments.deploy(stage.admin, { pipelineId, config: one });
-    await until(id, running);
+    expect(await until(id, running)).toMatchObject({ givenUp: false });
     expect(await pids(id)).toEqual([pid]);
   });
 

@@ -28,6 +28,7 @@ export function statusOf(input: StatusInput): DeploymentStatus {
     observedGeneration: memory.generation,
     pipelineVersion: serving(input).bundle.pipeline.version,
     current: row.wanted === 'running' && row.proven?.revision === row.spec.revision,
+    givenUp: row.wanted === 'running' && memory.failed !== null,
     wantedReplicas,
     readyReplicas: present.filter((e) => answers(e) && e.revision === serving(input).revision).length,
     engines: shown,
@@ -59,7 +60,9 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
   const up = ready(spec) + (updating ? ready(proven) : 0);
 
   if (memory.failed !== null && updating && up > 0) {
-    return { state: 'degraded', reason: { ...memory.failed, message: `The update to ${spec.bundle.pipeline.version} failed and ${proven.bundle.pipeline.version} serves on: ${memory.failed.message}` } };
+    const [to, before] = [spec.bundle.pipeline.version, proven.bundle.pipeline.version];
+    const what = to === before ? `The update of ${name} failed and what ran before serves on` : `The update to ${to} failed and ${before} serves on`;
+    return { state: 'degraded', reason: { ...memory.failed, message: `${what}: ${memory.failed.message}` } };
   }
   // Not before it is stored that the set is proven: an update that came earlier would have nothing to fall back on.
   if (!updating && wrong === null && ready(spec) >= spec.replicas && row.provenGeneration === row.generation) {
@@ -70,7 +73,11 @@ function stateOf({ row, engines, memory, trouble }: StatusInput): { state: Deplo
     // Degraded is what serves and is not whole; what serves not at all is on its way, or an error.
     return { state: hopeless ? 'error' : up === 0 ? 'starting' : 'degraded', reason: up === 0 || updating ? wrong : { ...wrong, message: `${ready(spec)} of ${spec.replicas} engines are ready: ${wrong.message}` } };
   }
-  if (updating) return { state: 'updating', reason: { code: 'updating', message: `${ready(spec)} of ${spec.replicas} engines of version ${spec.bundle.pipeline.version} are ready; ${proven.bundle.pipeline.version} serves until all are.` } };
+  if (updating) {
+    const [to, before] = [spec.bundle.pipeline.version, proven.bundle.pipeline.version];
+    const what = to === before ? `new engines of ${name} are ready; those of before serve` : `engines of version ${to} are ready; ${before} serves`;
+    return { state: 'updating', reason: { code: 'updating', message: `${ready(spec)} of ${spec.replicas} ${what} until all are.` } };
+  }
   const starting: Reason = { code: 'starting', message: `${ready(spec)} of ${spec.replicas} engines of ${name} are ready.` };
   return { state: up > 0 && proven !== null ? 'updating' : 'starting', reason: starting };
 }
