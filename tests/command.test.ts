@@ -56,6 +56,10 @@ describe('the potoroo command', () => {
     const listed = await json<{ name: string; current: boolean }[]>('workspace', 'list');
     expect(listed.filter((w) => w.current).map((w) => w.name)).toEqual(['fraud']);
     expect((await potoroo(['workspace', 'use', 'nowhere'])).code).toBe(4);
+    // Names are not unique: none of two is chosen for the user.
+    const [one, two] = [await json<{ id: number }>('workspace', 'create', 'twins'), await json<{ id: number }>('workspace', 'create', 'twins')];
+    expect(await potoroo(['-w', 'twins', 'model', 'list'])).toMatchObject({ code: 1, err: expect.stringMatching(new RegExp(`2 workspaces .* "twins"; give the id of one: (${one.id}, ${two.id}|${two.id}, ${one.id})\\.`)) });
+    expect((await potoroo(['-w', String(two.id), 'workspace', 'show'])).out).toContain('twins');
   });
 
   it('uploads a model and shows it', async () => {
@@ -80,18 +84,32 @@ describe('the potoroo command', () => {
     expect(status.out).toMatch(/replicas +2 of 2 ready/);
     expect(status.out.match(/^engine-\S+ +running/gm)).toHaveLength(2);
     expect((await potoroo(['pipeline', 'deploy', 'classify', '--model', 'classifier@ffffffff'])).code).toBe(4);
+    for (const command of ['create', 'deploy']) expect((await potoroo(['pipeline', command, 'stillborn', '--model', 'misspelt'])).code).toBe(4);
+    expect((await json<{ name: string }[]>('pipeline', 'list')).map((p) => p.name)).toEqual(['classify']);
+  });
+
+  it('an update that cannot run ends the wait at once, with the reason, and what ran before serves on', { timeout: 60_000 }, async () => {
+    const { code, err } = await potoroo(['pipeline', 'deploy', 'classify', '--memory', '1Mi']);
+    expect(err).toMatch(/Error: The update of classify failed and what ran before serves on: .* more than its limit of 1 MiB/);
+    expect(code).toBe(1);
+    expect((await potoroo(['pipeline', 'status', 'classify'])).out).toMatch(/replicas +2 of 2 ready/);
+    expect(await potoroo(['pipeline', 'deploy', 'classify', '--memory', '512'])).toMatchObject({ code: 2, err: expect.stringContaining('"512": use a number and a unit') });
+    expect((await potoroo(['pipeline', 'deploy', 'classify', '--memory', '512Mi'])).code).toBe(0);
   });
 
   it('infers from JSON and Arrow, from a file and from standard input', async () => {
     const expected = (JSON.parse(await readFile(join(example, 'expected.json'), 'utf8')) as { label: number }[]).map((e) => e.label);
     const labels = (text: string) => (JSON.parse(text) as { 'out.label': number }[]).map((row) => Number(row['out.label']));
-    expect(labels((await potoroo(['pipeline', 'infer', 'classify', rows, '--dataset', 'out.label'])).out)).toEqual(expected);
+    const asked = await potoroo(['pipeline', 'infer', 'classify', rows, '--dataset', 'out.label', '--dataset', 'out.lable']);
+    expect(labels(asked.out)).toEqual(expected);
+    expect(asked.err).toBe('Note: the answer has nothing for --dataset out.lable.\n');
     expect(labels((await potoroo(['pipeline', 'infer', 'classify'], { input: await readFile(rows, 'utf8') })).out)).toEqual(expected);
 
     const [column] = (JSON.parse(await readFile(rows, 'utf8')) as { tensor: number[] }[]).map((row) => Float32Array.from(row.tensor));
     await writeFile(join(folder.path, 'scalars.arrow'), tableToIPC(tableFromArrays({ wrong: column ?? [] }), 'file'));
     expect(await potoroo(['pipeline', 'infer', 'classify', 'scalars.arrow'])).toMatchObject({ code: 2, err: expect.stringMatching(/wrong[^]*potoroo model show/) });
 
+    expect(await potoroo(['pipeline', 'infer', 'classify', rows, '--output', 'no/such/folder.json'])).toMatchObject({ code: 2, err: expect.stringContaining('cannot be written') });
     await potoroo(['pipeline', 'infer', 'classify', rows, '--output', 'answer.json']);
     expect(labels(await readFile(join(folder.path, 'answer.json'), 'utf8'))).toEqual(expected);
   });
@@ -106,6 +124,12 @@ describe('the potoroo command', () => {
     const table = tableFromIPC(await readFile(join(folder.path, 'logs.arrow')));
     expect(table.numRows).toBe(24);
     expect((await potoroo(['pipeline', 'logs', 'classify', '--end', '2000-01-01'])).out).toBe('No records.\n');
+    expect(await potoroo(['pipeline', 'logs', 'classify', '--start', '2001-01-01', '--end', '2000-01-01'])).toMatchObject({ code: 2, err: expect.stringContaining('is after --end') });
+    const [version = { version: '' }] = await json<{ version: string }[]>('pipeline', 'versions', 'classify');
+    expect(await json<unknown[]>('pipeline', 'logs', 'classify', '--pipeline-version', version.version.slice(0, 6))).toHaveLength(24);
+    expect(await potoroo(['pipeline', 'logs', 'classify', '--pipeline-version', 'none'])).toMatchObject({ code: 4 });
+    const strange = await potoroo(['pipeline', 'logs', 'classify', '-o', 'more.ndjson', '--continue', 'nonsense']);
+    expect(strange).toMatchObject({ code: 2, err: expect.not.stringContaining('To go on') });
     expect((await potoroo(['pipeline', 'logs', 'classify', '--anomalies'])).out).toBe('No records.\n');
     expect(await json<unknown[]>('model', 'logs', 'classifier')).toHaveLength(24);
     expect(await potoroo(['model', 'logs', 'nobody'])).toMatchObject({ code: 4 });
@@ -114,7 +138,7 @@ describe('the potoroo command', () => {
   it('opens a model to every user and takes it back; writes the API document of what is deployed', async () => {
     expect((await potoroo(['model', 'share', 'classifier'])).out).toMatch(/^Version [\w-]+ of classifier is public\.\n$/);
     expect(await json('model', 'unshare', 'classifier')).toMatchObject({ visibility: 'private' });
-    expect(await potoroo(['model', 'share', 'classifier', '--model-version', 'none'])).toMatchObject({ code: 4, err: expect.stringContaining('none') });
+    expect(await potoroo(['model', 'share', 'classifier@none'])).toMatchObject({ code: 4, err: expect.stringContaining('none') });
     const { openapi, components } = JSON.parse((await potoroo(['deployment', 'openapi', 'classify'])).out) as { openapi: string; components: { schemas: { Row: object; Outputs: object } } };
     expect(openapi).toBe('3.1.0');
     expect(components.schemas.Row).toMatchObject({ properties: { tensor: { type: 'array', minItems: 30 } }, required: ['tensor'] });

@@ -45,6 +45,10 @@ describe('help', () => {
     const examples = help.split('\n').filter((line) => line.startsWith('  $ ')).map((line) => line.slice(4));
     expect(examples.length, path).toBeGreaterThan(0);
     expect(examples.some((line) => line.includes(`potoroo ${path}`)), path).toBe(true);
+    expect(help).toContain('--json ');
+    for (const { name, description } of command.registeredArguments.map((a) => ({ name: a.name(), description: a.description || a.argChoices }))) expect(description, `${path} <${name}>`).toBeTruthy();
+    // A description squeezed behind a long name is wrapped all the same.
+    for (const line of help.split('\n').filter((l) => !l.includes('$ '))) expect(line.length, line).toBeLessThanOrEqual(80);
   });
 
   it('lists every exit code', async () => {
@@ -91,6 +95,12 @@ describe('a wrong command line', () => {
     const { err, code } = await potoroo(['--json', 'model', 'list']);
     expect(JSON.parse(err)).toMatchObject({ code: 'unauthenticated', next: expect.stringContaining('potoroo login') });
     expect(code).toBe(3);
+  });
+
+  it.each([['an option', ['--json', 'pipeline', 'logs', 'p', '--limit', 'x'], /--limit/], ['a command', ['pipline', '--json'], /unknown command 'pipline'/], ['an argument', ['model', 'show', '--json'], /missing required argument 'name'/]])('of %s too', async (_what, args, message) => {
+    const { out, err, code } = await potoroo(args);
+    expect(JSON.parse(err)).toMatchObject({ code: 'invalid_request', message: expect.stringMatching(message) });
+    expect({ out, code }).toEqual({ out: '', code: 2 });
   });
 
   it('has an exit code of the documented ones for every error', () => {
@@ -185,6 +195,7 @@ describe('output', () => {
 
   it('makes a log line of ops readable and leaves others alone', () => {
     expect(readable('{"level":40,"time":1700000000000,"msg":"slow","err":{"message":"why"}}')).toMatch(/^\d\d:\d\d:\d\d warning slow: why$/);
+    expect(readable('{"level":50,"time":1700000000000,"msg":"It failed.","err":{"message":"It failed."}}')).toMatch(/ error It failed\.$/);
     for (const line of ['plain', '{"half', '{"x":1}', 'null', '']) expect(readable(line)).toBe(line);
   });
 });
@@ -216,6 +227,10 @@ describe('progress', () => {
     bar.update(2, 2);
     bar.end();
     expect(lines).toEqual(['Deploying p: 0 of 2', 'Deploying p: 2 of 2']);
+    // What a stream reports after its end, as when the server has refused it half way.
+    bar.note('late');
+    bar.update(1, 2);
+    expect(lines).toHaveLength(2);
     const silent = recorder(false, true);
     progress(silent.output, 'x', 'bytes').update(1, 1);
     expect(silent.lines).toEqual([]);

@@ -65,7 +65,10 @@ export class Context {
 
   /** By name, or by id where it is a number that no workspace is named. */
   async workspaceNamed(name: string): Promise<Workspace> {
-    for await (const workspace of this.client.workspaces.list({ name, signal: this.signal })) if (workspace.name === name) return workspace;
+    const named: Workspace[] = [];
+    for await (const workspace of this.client.workspaces.list({ name, signal: this.signal })) if (workspace.name === name) named.push(workspace);
+    if (named.length > 1) throw new PotorooError('conflict', `${named.length} workspaces that you may see are named ${JSON.stringify(name)}; give the id of one: ${named.map((w) => w.id).join(', ')}.`);
+    if (named[0] !== undefined) return named[0];
     if (/^\d+$/.test(name)) return await this.client.workspaces.get(Number(name), { signal: this.signal });
     throw new PotorooError('workspace_not_found', `There is no workspace ${JSON.stringify(name)} that you may see.`);
   }

@@ -54,6 +54,7 @@ const byCode: Partial<Record<ErrorCode, Advice>> = {
   value_out_of_range: { exit: exitCodes.usage },
   null_not_allowed: { exit: exitCodes.usage },
   settings_invalid: { exit: exitCodes.usage },
+  framework_unsupported: { exit: exitCodes.usage },
   unreachable: { exit: exitCodes.unreachable, next: 'Start one with: npm start (or potoroo up), or name another with --url or POTOROO_URL.' },
   deadline_exceeded: { exit: exitCodes.timedOut, next: 'Give it longer with --timeout, or look at it with: potoroo pipeline status <name>' },
   engine_start_timeout: { exit: exitCodes.timedOut },

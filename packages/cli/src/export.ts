@@ -73,7 +73,7 @@ class Export<T> {
     } catch (error) {
       bar.end();
       await this.#finish().catch(() => this.#discard());
-      if (this.#cursor !== null) output.err(`Stopped after ${this.#records} records${this.#written.length === 0 ? '' : `; ${this.#written.map((w) => w.file).join(', ')} ${this.#written.length === 1 ? 'is' : 'are'} whole`}. To go on, run the same command with: --continue ${this.#cursor}`);
+      if (this.#cursor !== null && this.#cursor !== this.#options.from) output.err(`Stopped after ${this.#records} records${this.#written.length === 0 ? '' : `; ${this.#written.map((w) => w.file).join(', ')} ${this.#written.length === 1 ? 'is' : 'are'} whole`}. To go on, run the same command with: --continue ${this.#cursor}`);
       throw error;
     } finally {
       bar.end();

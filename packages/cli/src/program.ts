@@ -18,7 +18,8 @@ import { candidates, completionScript, shells, type Shell } from './completion.t
 import { defaultUrl } from './context.ts';
 import { exitCodesText } from './exit.ts';
 
-export function makeProgram(contextOf: ContextOf): Command {
+/** `json`: what is wrong with the command line is told by who called, not by commander. */
+export function makeProgram(contextOf: ContextOf, json = false): Command {
   const program = new Command('potoroo')
     .description('Runs trained models in production: upload, pipeline, deploy, infer, watch.')
     .version('0.1.0')
@@ -27,6 +28,12 @@ export function makeProgram(contextOf: ContextOf): Command {
     .option('--json', 'print results and errors as JSON')
     .addHelpText('after', `\nPOTOROO_TOKEN holds an access token to use instead of a log-in.\n\n${exitCodesText}`)
     .showHelpAfterError('(see --help)')
+    .configureHelp({
+      showGlobalOptions: true, minWidthToWrap: 30,
+      // `[options]` behind nearly every name tells nothing and leaves no room for what does.
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map((a) => (a.required ? `<${a.name()}>` : `[${a.name()}]`))].join(' '),
+    })
+    .configureOutput(json ? { outputError: () => undefined, writeErr: () => undefined } : {})
     .exitOverride();
   addUp(program, contextOf);
   addLogin(program, contextOf);

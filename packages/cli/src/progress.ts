@@ -16,8 +16,9 @@ export function progress(output: Output, title: string, unit: 'bytes' | 'replica
   const amount = (n: number): string => (unit === 'bytes' ? bytesText(n) : String(n));
   let last = Number.NEGATIVE_INFINITY;
   let shown = '';
+  let over = false;
   const say = (text: string): void => {
-    if (text === shown) return;
+    if (over || text === shown) return;
     shown = text;
     if (output.interactive) output.redraw(text);
     else output.err(text);
@@ -34,7 +35,9 @@ export function progress(output: Output, title: string, unit: 'bytes' | 'replica
     },
     note: (text) => say(`${title}: ${text}`),
     end() {
+      over = true;
       if (output.interactive && shown !== '') output.redraw('');
+      shown = '';
     },
   };
 }

@@ -18,11 +18,14 @@ export async function run(args: readonly string[], env: NodeJS.ProcessEnv): Prom
     return new Context(env, options, processOutput(json), interrupt);
   };
   try {
-    await makeProgram(contextOf).parseAsync(args, { from: 'user' });
+    await makeProgram(contextOf, json).parseAsync(args, { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
-    // Commander has written its own message, or the help that was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (error instanceof CommanderError) {
+      // Commander has written its own message, or the help that was asked for.
+      if (error.exitCode !== 0 && json) report(new PotorooError('invalid_request', error.message.replace(/^error: /, '')), json, env);
+      return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    }
     if (interrupt.signal.aborted) return exitCodes.interrupted;
     return report(error, json, env);
   } finally {
@@ -37,7 +40,7 @@ function report(error: unknown, json: boolean, env: NodeJS.ProcessEnv): number {
   const { code, message, fields } = known;
   const output = processOutput(json);
   if (json) output.err(JSON.stringify({ code, message, ...(fields === undefined ? {} : { fields }), ...(next === undefined ? {} : { next }) }, null, 2));
-  else output.err(`Error: ${message}${(fields ?? []).filter((f) => !message.includes(f.message)).map((f) => `\n  ${f.field}: ${f.message}`).join('')}${next === undefined ? '' : `\n${next}`}`);
+  else output.err(`Error: ${message}${(fields ?? []).filter((f, _i, all) => !message.includes(f.message) && !(all.length === 1 && message.includes(f.field))).map((f) => `\n  ${f.field}: ${f.message}`).join('')}${next === undefined ? '' : `\n${next}`}`);
   if (env['POTOROO_DEBUG']) output.err(String(known.cause instanceof Error ? known.cause.stack : known.stack));
   return exit;
 }

@@ -22,7 +22,7 @@ export function addConnection(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo connection list --json');
 
-  example(connection.command('create').description('create a connection; its details are kept encrypted').argument('<name>').argument('<type>', 'what it leads to, in your own word')
+  example(connection.command('create').description('create a connection; its details are kept encrypted').argument('<name>', 'name of the connection').argument('<type>', 'what it leads to, in your own word')
     .argument('[details]', 'file with the details, a JSON object; - for standard input', '-')
     .action(action(contextOf, async (context, name: string, type: string, file: string) => {
       const details = await detailsFrom(file);
@@ -30,26 +30,26 @@ export function addConnection(program: Command, contextOf: ContextOf): void {
       show(context.output, created.info, () => `Created connection ${created.name}. Share it with: potoroo connection add ${created.name}`);
     })), 'potoroo connection create sales POSTGRES sales.json', 'pass show sales | potoroo connection create sales POSTGRES');
 
-  example(connection.command('show').description('show a connection and the workspaces that have it, without its details').argument('<name>')
+  example(connection.command('show').description('show a connection and the workspaces that have it, without its details').argument('<name>', 'name of the connection')
     .action(action(contextOf, async (context, name: string) => {
       const { info } = await findConnection(context, name);
       show(context.output, info, () => pairs([['name', info.name], ['type', info.type], ['id', info.id], ['workspaces', info.workspaces.map((w) => w.name).join(', ') || null], ['created', new Date(info.createdAt)]]));
     })), 'potoroo connection show sales');
 
-  example(connection.command('details').description('print the details of a connection, secrets and all').argument('<name>')
+  example(connection.command('details').description('print the details of a connection, secrets and all').argument('<name>', 'name of the connection')
     .action(action(contextOf, async (context, name: string) => {
       const details = await (await findConnection(context, name)).details({ signal: context.signal });
       context.output.out(jsonText(details));
     })), 'potoroo connection details sales');
 
-  example(connection.command('add').description('add a connection to the current workspace').argument('<name>')
+  example(connection.command('add').description('add a connection to the current workspace').argument('<name>', 'name of the connection')
     .action(action(contextOf, async (context, name: string) => {
       const workspace = await context.workspace();
       const added = await (await findConnection(context, name)).addToWorkspace(workspace.id, { signal: context.signal });
       show(context.output, added.info, () => `Workspace ${workspace.name} has connection ${name}.`);
     })), 'potoroo connection add sales --workspace fraud');
 
-  example(connection.command('remove').description('take a connection out of the current workspace').argument('<name>')
+  example(connection.command('remove').description('take a connection out of the current workspace').argument('<name>', 'name of the connection')
     .action(action(contextOf, async (context, name: string) => {
       const workspace = await context.workspace();
       const found = await findConnection(context, name);
@@ -57,7 +57,7 @@ export function addConnection(program: Command, contextOf: ContextOf): void {
       show(context.output, { name, workspaceId: workspace.id }, () => `Workspace ${workspace.name} no longer has connection ${name}.`);
     })), 'potoroo connection remove sales --workspace fraud');
 
-  example(connection.command('delete').description('delete a connection that is in no workspace').argument('<name>')
+  example(connection.command('delete').description('delete a connection that is in no workspace').argument('<name>', 'name of the connection')
     .action(action(contextOf, async (context, name: string) => {
       const found = await findConnection(context, name);
       await found.delete({ signal: context.signal });

@@ -24,13 +24,13 @@ export function addDeployment(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo deployment list --everywhere');
 
-  example(deployment.command('status').description('show how the deployment of a pipeline is: engines, sidekicks and why they do not run').argument('<pipeline>')
+  example(deployment.command('status').description('show how the deployment of a pipeline is: engines, sidekicks and why they do not run').argument('<pipeline>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => showStatus(context, await of(context, name)))), 'potoroo deployment status breast-cancer');
 
-  example(deployment.command('openapi').description('write the API document (OpenAPI) of a deployed pipeline').argument('<pipeline>')
+  example(deployment.command('openapi').description('write the API document (OpenAPI) of a deployed pipeline').argument('<pipeline>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => context.output.out(JSON.stringify(await (await of(context, name)).openapi({ signal: context.signal }), null, 2)))), 'potoroo deployment openapi breast-cancer > breast-cancer.json');
 
-  example(deployment.command('sidekicks').description('list the sidekicks that run and, for some days, those that ended').argument('<pipeline>')
+  example(deployment.command('sidekicks').description('list the sidekicks that run and, for some days, those that ended').argument('<pipeline>', 'name of the pipeline')
     .option('-n, --limit <n>', 'how many, newest first', wholeNumber(1), 100)
     .option('--model <name>', 'only those of one model')
     .action(action(contextOf, async (context, name: string, { limit, model }: { limit: number; model?: string }) => {
@@ -42,7 +42,7 @@ export function addDeployment(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo deployment sidekicks breast-cancer');
 
-  example(deployment.command('logs').description('show what the process of a model printed, oldest line first').argument('<pipeline>')
+  example(deployment.command('logs').description('show what the process of a model printed, oldest line first').argument('<pipeline>', 'name of the pipeline')
     .option('-s, --sidekick <name>', 'which one; needed when more than one runs')
     .option('-n, --limit <n>', 'the last lines to show', wholeNumber(1), 100)
     .option('--start <time>', 'from then on: a time, or how long ago, such as 15m', moment)
@@ -102,6 +102,6 @@ function describe(deployment: Deployment, status: ApiDeploymentStatus): string {
     ));
   }
   if (status.reason?.log !== undefined && status.reason.log.length > 0) lines.push('', 'Last lines of its log:', ...status.reason.log.map((line) => `  ${line}`));
-  if (status.limits.length > 0) lines.push('', 'Limits:', ...status.limits.map((line) => `  ${line}`));
+  if (status.limits.length > 0 && status.state !== 'stopped') lines.push('', 'Limits:', ...status.limits.map((line) => `  ${line}`));
   return lines.join('\n');
 }

@@ -1,12 +1,13 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
-import { PotorooError, type InferOptions, type LogOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
+import { Pipeline, PotorooError, type InferOptions, type LogOptions, type LogRecord, type Logs, type Rows } from '@potoroo/sdk';
 import { action, collect, example, moment, size, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { exportLogs } from '../export.ts';
-import { findPipeline } from '../find.ts';
+import { findPipeline, findPipelineVersion } from '../find.ts';
 import { bigintsAsText, jsonText, show, table, type Cell } from '../output.ts';
 
 interface InferCommandOptions {
@@ -33,7 +34,7 @@ interface LogsOptions {
 
 /** `pipeline infer` and `pipeline logs`. */
 export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): void {
-  example(pipeline.command('infer').description('run rows through a pipeline; the answer is JSON, or an Arrow file with --output').argument('<name>')
+  example(pipeline.command('infer').description('run rows through a pipeline; the answer is JSON, or an Arrow file with --output').argument('<name>', 'name of the pipeline')
     .argument('[file]', 'JSON array of rows, or an Arrow file; standard input when it is - or not given', '-')
     .option('-d, --dataset <column>', 'columns to answer with: time, in, out, anomaly, metadata or deeper, such as out.label; may be repeated', collect)
     .option('-x, --dataset-exclude <column>', 'columns to leave out; may be repeated', collect)
@@ -44,6 +45,7 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
     .action(action(contextOf, async (context, name: string, file: string, options: InferCommandOptions) => {
       const found = await findPipeline(context, name);
       const input = await readRows(file);
+      if (options.output !== undefined) writableFolder(options.output);
       const call: InferOptions = {
         signal: context.signal, timeoutMs: options.timeout,
         ...(options.dataset === undefined ? {} : { dataset: options.dataset }),
@@ -51,17 +53,24 @@ export function addInferenceCommands(pipeline: Command, contextOf: ContextOf): v
         ...(options.datasetSeparator === undefined ? {} : { datasetSeparator: options.datasetSeparator }),
         ...(options.requestId === undefined ? {} : { requestId: options.requestId }),
       };
-      if (input instanceof Table) emitTable(context, await found.infer(input, call), options.output);
-      else emitRows(context, await found.infer(input, call), options.output);
+      if (input instanceof Table) {
+        const answer = await found.infer(input, call);
+        noteMissing(context, options, answer.schema.fields.map((field) => field.name));
+        emitTable(context, answer, options.output);
+      } else {
+        const answer = await found.infer(input, call);
+        noteMissing(context, options, Object.keys(answer[0] ?? {}));
+        emitRows(context, answer, options.output);
+      }
     })), 'potoroo pipeline infer breast-cancer examples/breast-cancer/rows.json --dataset out');
 
   example(addLogs(pipeline, contextOf, 'show what a pipeline was asked and what it answered, newest first', findPipeline)
-    .option('--pipeline-version <uuid>', 'only those of one version'), 'potoroo pipeline logs breast-cancer --limit 5', 'potoroo pipeline logs breast-cancer --start 1h --output logs.arrow');
+    .option('--pipeline-version <version>', 'only those of one version; the start of it is enough'), 'potoroo pipeline logs breast-cancer --limit 5', 'potoroo pipeline logs breast-cancer --start 1h --output logs.arrow');
 }
 
 /** `logs` of a pipeline, or of a model over its pipelines. */
 export function addLogs(parent: Command, contextOf: ContextOf, what: string, find: (context: Context, name: string) => Promise<{ logs(options: LogOptions): Logs }>): Command {
-  return parent.command('logs').description(what).argument('<name>')
+  return parent.command('logs').description(what).argument('<name>', `name of the ${parent.name()}`)
     .option('-n, --limit <n>', 'how many records; when not given, 100 on the screen and all with --output', wholeNumber(1))
     .option('--start <time>', 'from then on: a time, or how long ago, such as 15m', moment)
     .option('--end <time>', 'until then', moment)
@@ -74,10 +83,13 @@ export function addLogs(parent: Command, contextOf: ContextOf, what: string, fin
     .action(action(contextOf, async (context, name: string, options: LogsOptions) => {
       const { limit = options.output === undefined ? 100 : undefined, start, end, oldestFirst, pipelineVersion, partition, anomalies, output, maxSize } = options;
       if (output === undefined && (maxSize !== undefined || options.continue !== undefined)) throw new PotorooError('invalid_request', '--max-size and --continue need --output <file>.');
-      const logs = (await find(context, name)).logs({
+      if (start !== undefined && end !== undefined && start > end) throw new PotorooError('invalid_request', `--start ${start.toISOString()} is after --end ${end.toISOString()}.`);
+      const found = await find(context, name);
+      const version = pipelineVersion !== undefined && found instanceof Pipeline ? findPipelineVersion(found, pipelineVersion).version : undefined;
+      const logs = found.logs({
         ...(limit === undefined ? {} : { limit }), order: oldestFirst === true ? 'asc' : 'desc', signal: context.signal,
         ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }),
-        ...(pipelineVersion === undefined ? {} : { pipelineVersion }), ...(partition === undefined ? {} : { partition }),
+        ...(version === undefined ? {} : { pipelineVersion: version }), ...(partition === undefined ? {} : { partition }),
         ...(anomalies === undefined ? {} : { anomalies }),
       });
       if (output !== undefined) return await exportLogs(context, logs, output, { total: limit ?? null, ...(maxSize === undefined ? {} : { maxBytes: maxSize }), ...(options.continue === undefined ? {} : { from: options.continue }) });
@@ -102,7 +114,7 @@ async function readRows(file: string): Promise<Rows | Table> {
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (cause) {
-    throw new PotorooError('malformed_body', `${what} is neither JSON nor an Arrow file.`, { cause });
+    throw new PotorooError('malformed_body', `${what} is neither an Arrow file nor JSON: ${(cause as Error).message}.`, { cause });
   }
   if (Array.isArray(value)) return value as Rows;
   throw new PotorooError('malformed_body', `${what} holds no array of rows; give it as [{"tensor": [1, 2, 3]}].`);
@@ -120,8 +132,26 @@ function write(file: string, content: string | Uint8Array): void {
   try {
     writeFileSync(file, content);
   } catch (cause) {
-    throw new PotorooError('storage_read_only', `${file} cannot be written.`, { cause });
+    throw unwritable(file, cause);
   }
+}
+
+const unwritable = (file: string, cause?: unknown): PotorooError => new PotorooError('invalid_request', `${file} cannot be written; give the path of a file in a folder that you may write to.`, { cause });
+
+/** Before the inference, which is made and logged whatever becomes of the answer. */
+function writableFolder(file: string): void {
+  try {
+    accessSync(dirname(file), constants.W_OK);
+  } catch (cause) {
+    throw unwritable(file, cause);
+  }
+}
+
+/** A column that was asked for by a name that nothing in the answer has: most likely it is misspelt. */
+function noteMissing({ output }: Context, { dataset = [], datasetSeparator }: InferCommandOptions, columns: readonly string[]): void {
+  const separator = datasetSeparator ?? '.';
+  const missing = dataset.filter((wanted) => wanted !== '*' && !columns.some((column) => column === wanted || column.startsWith(wanted.endsWith('_') ? wanted : `${wanted}${separator}`)));
+  if (missing.length > 0) output.err(`Note: the answer has nothing for --dataset ${missing.join(', ')}.`);
 }
 
 function emitRows(context: Context, rows: readonly Record<string, unknown>[], file: string | undefined): void {

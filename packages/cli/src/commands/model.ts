@@ -2,7 +2,7 @@ import { basename, extname } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { PotorooError, type Field, type ModelVersion } from '@potoroo/sdk';
 import { action, collect, example, type ContextOf } from '../command.ts';
-import { findModel } from '../find.ts';
+import { findModel, findModelVersion } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 import { addLogs } from './inference.ts';
 import { addRegisterImage } from './model-image.ts';
@@ -53,7 +53,7 @@ export function addModel(program: Command, contextOf: ContextOf): void {
       const found = await context.client.models.frameworks({ signal: context.signal });
       show(context.output, found, () => `${table(
         ['framework', 'runs as', 'file', 'packages'],
-        found.frameworks.map((f) => [f.name, f.converts ? `onnx, else ${f.runtime}` : f.runtime, f.archive === 'always' ? 'zip' : f.archive === 'maybe' ? 'file or zip' : 'file', f.requirements.map((r) => r.split(';')[0]).join(' ')]), '',
+        found.frameworks.map((f) => [f.name, f.converts ? `onnx, else ${f.runtime}` : f.runtime, f.archive === 'always' ? 'zip' : f.archive === 'maybe' ? 'file or zip' : 'file', packagesText(f.requirements)]), '',
       )}\nPythons: ${found.pythonVersions.join(', ') || 'none'}`);
     })), 'potoroo model frameworks');
 
@@ -68,13 +68,12 @@ export function addModel(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo model list');
 
-  example(model.command('show').description('show a model: its versions, inputs and outputs').argument('<name>')
+  example(model.command('show').description('show a model: its versions, inputs and outputs').argument('<name>', 'name of the model')
     .action(action(contextOf, async (context, name: string) => {
       const found = await findModel(context, name);
       const config = await found.latest.config({ signal: context.signal });
       show(context.output, { ...found.info, config }, () => [
-        describe(found.latest),
-        ...(config.tensorFields === undefined ? [] : [pairs([['tensor fields', config.tensorFields.join(', ')]])]),
+        describe(found.latest, config.tensorFields === undefined ? [] : [['tensor fields', config.tensorFields.join(', ')]]),
         '',
         table(['version', 'status', 'size', 'created'], found.versions.map((v) => [v.version, v.status, bytesText(v.info.size), new Date(v.info.createdAt)]), ''),
       ].join('\n'));
@@ -87,22 +86,30 @@ export function addModel(program: Command, contextOf: ContextOf): void {
   for (const { name, visibility, what } of [
     { name: 'share', visibility: 'public', what: 'let every signed-in user read a model version and take it into pipelines' }, { name: 'unshare', visibility: 'private', what: 'keep a model version to its workspace again' },
   ] as const) {
-    example(model.command(name).description(what).argument('<name>', 'name of the model').option('--model-version <uuid>', 'another version than the newest')
-      .action(action(contextOf, async (context, modelName: string, options: { modelVersion?: string }) => {
-        const { latest, versions } = await findModel(context, modelName);
-        const version = options.modelVersion === undefined ? latest : versions.find((v) => v.version === options.modelVersion);
-        if (version === undefined) throw new PotorooError('model_not_found', `Model ${modelName} has no version ${JSON.stringify(options.modelVersion)}.`);
-        const changed = await version.setVisibility(visibility, { signal: context.signal });
+    example(model.command(name).description(what).argument('<model>', '<name> for its newest version, or <name>@<version>')
+      .action(action(contextOf, async (context, reference: string) => {
+        const changed = await (await findModelVersion(context, reference)).setVisibility(visibility, { signal: context.signal });
         show(context.output, changed.info, () => `Version ${changed.version} of ${changed.name} is ${visibility}.`);
       })), `potoroo model ${name} breast-cancer`);
   }
 }
 
-function describe(version: ModelVersion): string {
+/** Each package once: the version that newer Pythons get stands first, further ones are for older Pythons. */
+function packagesText(requirements: readonly string[]): string {
+  const byName = new Map<string, string>();
+  for (const line of requirements) {
+    const [text = line] = line.split(';');
+    const name = /^[\w.-]+/.exec(text)?.[0] ?? text;
+    if (!byName.has(name)) byName.set(name, text.trim());
+  }
+  return [...byName.values()].join(' ');
+}
+
+function describe(version: ModelVersion, more: readonly (readonly [string, string])[] = []): string {
   const { info } = version;
   return pairs([
     ['name', info.name], ['version', info.version], ['framework', info.framework], ['file', `${info.fileName} (${bytesText(info.size)})`], ['sha256', info.sha256],
-    ['status', info.reason === null ? info.status : `${info.status}: ${info.reason.message}`], ['inputs', fields(info.inputs)], ['outputs', fields(info.outputs)],
+    ['status', info.reason === null ? info.status : `${info.status}: ${info.reason.message}`], ['inputs', fields(info.inputs)], ['outputs', fields(info.outputs)], ...more,
   ]);
 }
 

@@ -8,7 +8,7 @@ interface RetentionOptions { days?: number; size?: number; default?: boolean }
 
 /** What is kept of a pipeline, and for how long. */
 export function addPipelineKeeping(pipeline: Command, contextOf: ContextOf): void {
-  example(pipeline.command('retention').description('show or set how long and how much of the log of a pipeline is kept').argument('<name>')
+  example(pipeline.command('retention').description('show or set how long and how much of the log of a pipeline is kept').argument('<name>', 'name of the pipeline')
     .option('--days <n>', 'days that records are kept; 0 is for ever', wholeNumber(0))
     .addOption(new Option('--size <size>', 'size up to which the log is kept, such as 10GB; 0 is any').argParser((text) => (text === '0' ? 0 : size(text))))
     .option('--default', 'what is not given as the server is set')
@@ -21,13 +21,13 @@ export function addPipelineKeeping(pipeline: Command, contextOf: ContextOf): voi
       show(context.output, now, () => describe(now));
     })), 'potoroo pipeline retention breast-cancer', 'potoroo pipeline retention breast-cancer --days 30 --size 10GB', 'potoroo pipeline retention breast-cancer --default');
 
-  example(pipeline.command('partitions').description('list what each engine or edge wrote into the log of a pipeline').argument('<name>')
+  example(pipeline.command('partitions').description('list what each engine or edge wrote into the log of a pipeline').argument('<name>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => {
       const found = await (await findPipeline(context, name)).logPartitions({ signal: context.signal });
       show(context.output, found, () => table(['partition', 'first', 'next', 'records'], Object.entries(found).map(([partition, { start, end }]) => [partition, start, end, end - start]), 'Its log is empty.'));
     })), 'potoroo pipeline partitions breast-cancer');
 
-  example(pipeline.command('delete').description('delete a pipeline that is not deployed, with its versions and its log, or one version of it').argument('<name>')
+  example(pipeline.command('delete').description('delete a pipeline that is not deployed, with its versions and its log, or one version of it').argument('<name>', 'name of the pipeline')
     .option('--pipeline-version <version>', 'only this one, which is neither deployed nor the only one; the start of it is enough')
     .action(action(contextOf, async (context, name: string, options: { pipelineVersion?: string }) => {
       const found = await findPipeline(context, name);

@@ -10,7 +10,7 @@ import { stepFrom, stepOptions, type StepOptions } from '../steps.ts';
 
 /** `pipeline step …`, `pipeline show` and `pipeline versions`. Every change of steps is a new version; what is deployed stays until the next `pipeline deploy`. */
 export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void {
-  example(pipeline.command('show').description('show a pipeline: its steps, versions and tags').argument('<name>')
+  example(pipeline.command('show').description('show a pipeline: its steps, versions and tags').argument('<name>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => {
       const found = await findPipeline(context, name);
       const tags = await found.tags({ signal: context.signal });
@@ -21,7 +21,7 @@ export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void 
       ].join('\n'));
     })), 'potoroo pipeline show breast-cancer');
 
-  example(pipeline.command('versions').description('list the versions of a pipeline, newest first').argument('<name>')
+  example(pipeline.command('versions').description('list the versions of a pipeline, newest first').argument('<name>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => {
       const found = await findPipeline(context, name);
       const deployed = found.info.deploymentId === null ? undefined : (await found.deployment({ signal: context.signal })).info;
@@ -33,7 +33,7 @@ export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void 
   const step = pipeline.command('step').description('list and change the steps of a pipeline; each change is a new version, and runs from the next deploy on');
   example(step, 'potoroo pipeline step list breast-cancer', 'potoroo pipeline step add breast-cancer --model breast-cancer');
 
-  example(step.command('list').description('list the steps').argument('<name>')
+  example(step.command('list').description('list the steps').argument('<name>', 'name of the pipeline')
     .option('--pipeline-version <version>', 'those of an earlier version; the start of it is enough')
     .action(action(contextOf, async (context, name: string, options: { pipelineVersion?: string }) => {
       const found = await findPipeline(context, name);
@@ -43,7 +43,7 @@ export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void 
       show(context.output, steps, () => stepTable(steps));
     })), 'potoroo pipeline step list breast-cancer --json > steps.json');
 
-  example(stepOptions(step.command('add').description('add a step at the end').argument('<name>'))
+  example(stepOptions(step.command('add').description('add a step at the end').argument('<name>', 'name of the pipeline'))
     .option('--at <index>', 'in the place of the one with this index, which moves on; the first is 0', wholeNumber(0))
     .action(action(contextOf, async (context, name: string, options: StepOptions & { at?: number }) => {
       await change(context, name, async (found) => {
@@ -59,27 +59,27 @@ export function addPipelineSteps(pipeline: Command, contextOf: ContextOf): void 
   'potoroo pipeline step add house-price --shadow champion --challenger challenger --challenger heavy=0.1',
   "potoroo pipeline step add house-price --validate 'too_high = out.price[0] > 500_000' --validate 'odd = out.price[0] > 3 * in.rent.mean() or in.country not in [\"NZ\", \"AU\"]'");
 
-  example(stepOptions(step.command('replace').description('put another step in the place of one').argument('<name>').argument('<index>', 'which one; the first is 0', wholeNumber(0)))
+  example(stepOptions(step.command('replace').description('put another step in the place of one').argument('<name>', 'name of the pipeline').argument('<index>', 'which one; the first is 0', wholeNumber(0)))
     .action(action(contextOf, async (context, name: string, index: number, options: StepOptions) => {
       await change(context, name, async (found) => found.replaceStep(index, await stepFrom(context, options)).steps);
     })), 'potoroo pipeline step replace breast-cancer 0 --model breast-cancer@0f1c');
 
-  example(step.command('remove').description('remove a step').argument('<name>').argument('<index>', 'which one; the first is 0', wholeNumber(0))
+  example(step.command('remove').description('remove a step').argument('<name>', 'name of the pipeline').argument('<index>', 'which one; the first is 0', wholeNumber(0))
     .action(action(contextOf, async (context, name: string, index: number) => {
       await change(context, name, async (found) => found.removeStep(index).steps);
     })), 'potoroo pipeline step remove breast-cancer 1');
 
-  example(step.command('clear').description('remove all steps').argument('<name>')
+  example(step.command('clear').description('remove all steps').argument('<name>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => {
       await change(context, name, async (found) => found.clear().steps);
     })), 'potoroo pipeline step clear breast-cancer');
 
-  example(step.command('set').description('take all steps from a JSON file, as `step list --json` prints them').argument('<name>').argument('<file>')
+  example(step.command('set').description('take all steps from a JSON file, as `step list --json` prints them').argument('<name>', 'name of the pipeline').argument('<file>', 'the JSON file')
     .action(action(contextOf, async (context, name: string, file: string) => {
       await change(context, name, async () => stepsFrom(file));
     })), 'potoroo pipeline step set breast-cancer steps.json');
 
-  example(step.command('undo').description('take the steps of the version before, or of any earlier one, as a new version').argument('<name>')
+  example(step.command('undo').description('take the steps of the version before, or of any earlier one, as a new version').argument('<name>', 'name of the pipeline')
     .option('--to <version>', 'those of this version; the start of it is enough')
     .action(action(contextOf, async (context, name: string, options: { to?: string }) => {
       await change(context, name, async (found) => {

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { DeploymentConfigBuilder, PotorooError, stepText, type ApiDeploymentStatus, type Deployment, type DeploymentConfig, type Pipeline } from '@potoroo/sdk';
+import { DeploymentConfigBuilder, PotorooError, stepText, type ApiDeploymentStatus, type Deployment, type DeploymentConfig, type ModelVersion, type Pipeline } from '@potoroo/sdk';
 import { action, collect, example, positiveNumber, timeoutOption, wholeNumber, type ContextOf } from '../command.ts';
 import type { Context } from '../context.ts';
 import { findModelVersion, findPipeline, findPipelineVersion } from '../find.ts';
@@ -25,13 +25,14 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
   example(pipeline, 'potoroo pipeline list');
   const modelOption = (text: string) => new Option('-m, --model <model>', text).argParser(collect);
 
-  example(pipeline.command('create').description('create a pipeline, or give an existing one new steps').argument('<name>')
+  example(pipeline.command('create').description('create a pipeline, or give an existing one new steps').argument('<name>', 'name of the pipeline')
     .addOption(modelOption('model of a step, as <name> or <name>@<version>; once for each step, in order'))
     .action(action(contextOf, async (context, name: string, options: { model?: readonly string[] }) => {
       const workspace = await context.workspace();
+      const models = await modelsOf(context, options.model);
       const built = await workspace.buildPipeline(name, { signal: context.signal });
-      if (options.model !== undefined) {
-        await setSteps(context, built, options.model);
+      if (models !== undefined) {
+        setSteps(built, models);
         await built.createVersion({ signal: context.signal });
       }
       show(context.output, built.info, () => `Pipeline ${built.name} (id ${built.id}) has ${steps(built)}.`);
@@ -52,7 +53,7 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo pipeline list');
 
-  example(pipeline.command('deploy').description('deploy a pipeline, or update its deployment without a failed request').argument('<name>')
+  example(pipeline.command('deploy').description('deploy a pipeline, or update its deployment without a failed request').argument('<name>', 'name of the pipeline')
     .addOption(modelOption('use these models as steps, as <name> or <name>@<version>; the pipeline is created when there is none').conflicts('pipelineVersion'))
     .option('--pipeline-version <version>', 'an earlier version instead of the newest; the start of it is enough')
     .option('-r, --replicas <n>', 'engines to run', wholeNumber(1))
@@ -61,8 +62,9 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
     .option('--no-wait', 'return at once')
     .addOption(timeoutOption('how long to wait', 120))
     .action(action(contextOf, async (context, name: string, options: DeployOptions) => {
-      const found = options.model !== undefined ? await (await context.workspace()).buildPipeline(name, { signal: context.signal }) : await findPipeline(context, name);
-      if (options.model !== undefined) await setSteps(context, found, options.model);
+      const models = await modelsOf(context, options.model);
+      const found = models !== undefined ? await (await context.workspace()).buildPipeline(name, { signal: context.signal }) : await findPipeline(context, name);
+      if (models !== undefined) setSteps(found, models);
       const before = found.info.deploymentId === null ? undefined : (await found.deployment({ signal: context.signal })).info.config;
       const config = configOf(options, before);
       const earlier = options.pipelineVersion === undefined ? undefined : findPipelineVersion(found, options.pipelineVersion);
@@ -72,7 +74,7 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
       show(context.output, { deployment: deployment.info, status }, () => `Pipeline ${name} is ${status.state}: ${status.readyReplicas} of ${status.wantedReplicas} replicas ready.${options.wait ? `\nTry it: potoroo pipeline infer ${name} <rows.json>` : ''}`);
     })), 'potoroo pipeline deploy breast-cancer --replicas 2 --cpus 0.5 --memory 512Mi', 'potoroo pipeline deploy breast-cancer --model breast-cancer', 'potoroo pipeline deploy breast-cancer --pipeline-version 0f1c');
 
-  example(pipeline.command('status').description('show how the deployment of a pipeline is').argument('<name>')
+  example(pipeline.command('status').description('show how the deployment of a pipeline is').argument('<name>', 'name of the pipeline')
     .action(action(contextOf, async (context, name: string) => {
       await showStatus(context, await (await findPipeline(context, name)).deployment({ signal: context.signal }));
     })), 'potoroo pipeline status breast-cancer --json');
@@ -81,7 +83,7 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
   addInferenceCommands(pipeline, contextOf);
   addPipelineKeeping(pipeline, contextOf);
 
-  example(pipeline.command('undeploy').description('stop the deployment of a pipeline; requests in progress are answered first').argument('<name>')
+  example(pipeline.command('undeploy').description('stop the deployment of a pipeline; requests in progress are answered first').argument('<name>', 'name of the pipeline')
     .option('--no-wait', 'return at once')
     .addOption(timeoutOption('how long to wait', 120))
     .action(action(contextOf, async (context, name: string, options: { wait: boolean; timeout: number }) => {
@@ -91,9 +93,17 @@ export function addPipeline(program: Command, contextOf: ContextOf): void {
     })), 'potoroo pipeline undeploy breast-cancer');
 }
 
-async function setSteps(context: Context, pipeline: Pipeline, models: readonly string[]): Promise<void> {
+/** Before anything is made: a misspelt model leaves no empty pipeline behind. */
+async function modelsOf(context: Context, references: readonly string[] | undefined): Promise<ModelVersion[] | undefined> {
+  if (references === undefined) return undefined;
+  const found: ModelVersion[] = [];
+  for (const reference of references) found.push(await findModelVersion(context, reference));
+  return found;
+}
+
+function setSteps(pipeline: Pipeline, models: readonly ModelVersion[]): void {
   pipeline.clear();
-  for (const reference of models) pipeline.addModelStep(await findModelVersion(context, reference));
+  for (const model of models) pipeline.addModelStep(model);
 }
 
 /** The options over what was deployed before; nothing when there are none, so that everything stays. */
@@ -124,7 +134,7 @@ export async function follow(context: Context, deployment: Deployment, timeoutMs
   }
 }
 
-const stepsText = (pipeline: Pipeline): string => pipeline.steps.map(stepText).join(' > ');
+const stepsText = (pipeline: Pipeline): string => pipeline.steps.map(stepText).join(' > ') || '-';
 
 function steps(pipeline: Pipeline): string {
   return pipeline.steps.length === 0 ? 'no steps' : `the steps ${stepsText(pipeline)}`;

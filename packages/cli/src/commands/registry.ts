@@ -24,7 +24,7 @@ export function addRegistry(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo registry list --here');
 
-  example(registry.command('create').description('connect a registry, in the current workspace; its token is kept encrypted').argument('<name>').argument('<url>', 'address of the MLflow server, without /api at its end')
+  example(registry.command('create').description('connect a registry, in the current workspace; its token is kept encrypted').argument('<name>', 'what to call it').argument('<url>', 'address of the MLflow server, without /api at its end')
     .option('--token-stdin', 'read its token from standard input; `Basic …` and `Bearer …` are sent as they are')
     .action(action(contextOf, async (context, name: string, url: string, options: { tokenStdin?: boolean }) => {
       const workspace = await context.workspace();
@@ -50,13 +50,13 @@ export function addRegistry(program: Command, contextOf: ContextOf): void {
       show(context.output, found, () => table(['model', 'newest versions', 'description', 'updated'], found.map((m) => [m.name, m.latestVersions.map((v) => v.version).join(', '), m.description, new Date(m.updatedAt)]), 'The registry has no model.'));
     })), 'potoroo registry models lab');
 
-  example(withRegistry(registry.command('versions').description('list the versions of a model in a registry')).argument('<model>')
+  example(withRegistry(registry.command('versions').description('list the versions of a model in a registry')).argument('<model>', 'name of the model there')
     .action(action(contextOf, async (context, name: string, model: string) => {
       const found = await (await findRegistry(context, name)).versions(model, { signal: context.signal }).toArray();
       show(context.output, found, () => table(['version', 'status', 'stage', 'description', 'created'], found.map((v) => [v.version, v.status, v.stage, v.description, new Date(v.createdAt)]), `The registry has no version of ${model}.`));
     })), 'potoroo registry versions lab iris');
 
-  example(withRegistry(registry.command('artifacts').description('list the files of a model version in a registry')).argument('<model>').argument('<version>')
+  example(withRegistry(registry.command('artifacts').description('list the files of a model version in a registry')).argument('<model>', 'name of the model there').argument('<version>', 'version of the model there')
     .action(action(contextOf, async (context, name: string, model: string, version: string) => {
       const found = await (await findRegistry(context, name)).artifacts(model, version, { signal: context.signal });
       const size = (a: ApiRegistryArtifact): string => (a.directory ? 'folder' : a.size === null ? '' : bytesText(a.size));

@@ -27,7 +27,7 @@ export function addTag(program: Command, contextOf: ContextOf): void {
       ));
     })), 'potoroo tag list', 'potoroo tag list --pipeline breast-cancer');
 
-  example(tag.command('show').description('show a tag and what carries it, as far as you may see that').argument('<tag>')
+  example(tag.command('show').description('show a tag and what carries it, as far as you may see that').argument('<tag>', 'the tag')
     .action(action(contextOf, async (context, text: string) => {
       const { info } = await findTag(context, text);
       const { signal } = context;
@@ -38,13 +38,13 @@ export function addTag(program: Command, contextOf: ContextOf): void {
       show(context.output, { ...info, things }, () => table(['kind', 'name', 'workspace'], things.map((t) => [t.kind, t.name, t.workspaceId]), `Nothing that you may see carries ${text}.`));
     })), 'potoroo tag show production');
 
-  example(tag.command('create').description('create a tag').argument('<tag>')
+  example(tag.command('create').description('create a tag').argument('<tag>', 'the tag')
     .action(action(contextOf, async (context, text: string) => {
       const created = await context.client.tags.create(text, { signal: context.signal });
       show(context.output, created.info, () => `Created tag ${created.text} (id ${created.id}).`);
     })), 'potoroo tag create production');
 
-  example(tag.command('delete').description('delete a tag, off everything that carries it').argument('<tag>')
+  example(tag.command('delete').description('delete a tag, off everything that carries it').argument('<tag>', 'the tag')
     .action(action(contextOf, async (context, text: string) => {
       const found = await findTag(context, text);
       await found.delete({ signal: context.signal });
@@ -52,7 +52,7 @@ export function addTag(program: Command, contextOf: ContextOf): void {
     })), 'potoroo tag delete production');
 
   for (const { name, what, done } of [{ name: 'add', what: 'put a tag on a model version or a pipeline', done: 'carries' }, { name: 'remove', what: 'take a tag off a model version or a pipeline', done: 'no longer carries' }] as const) {
-    example(tag.command(name).description(what).argument('<tag>')
+    example(tag.command(name).description(what).argument('<tag>', 'the tag')
       .addOption(new Option('-m, --model <model>', 'the model, as <name> for its newest version or <name>@<version>').conflicts('pipeline'))
       .option('-p, --pipeline <name>', 'the pipeline')
       .action(action(contextOf, async (context, text: string, things: Things) => {

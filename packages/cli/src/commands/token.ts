@@ -24,7 +24,7 @@ export function addToken(program: Command, contextOf: ContextOf): void {
       show(context.output, found, () => table(['name', 'id', 'created', 'expires', 'last used'], found.map((t) => [t.name, t.id, time(t.createdAt), time(t.expiresAt), time(t.lastUsedAt)]), 'You have no personal access token.'));
     })), 'potoroo token list');
 
-  example(token.command('revoke').description('revoke a personal access token').argument('<id>')
+  example(token.command('revoke').description('revoke a personal access token').argument('<id>', 'id of the token; `potoroo token list` shows it')
     .action(action(contextOf, async (context, id: string) => {
       await context.client.personalTokens.revoke(id, { signal: context.signal });
       show(context.output, { id }, () => `Revoked ${id}.`);

@@ -15,7 +15,7 @@ interface UpOptions {
 export function addUp(program: Command, contextOf: ContextOf): void {
   const up = program.command('up').description('start a server on this machine, with everything in one folder; Ctrl-C stops it')
     .option('--example', 'deploy the example pipeline the first time')
-    .addHelpText('after', '\nSettings come from the environment (POTOROO_PORT, POTOROO_DATA_DIR, DATABASE_URL, ...): see docs/settings.md.')
+    .addHelpText('after', '\nSettings come from the environment (POTOROO_PORT, POTOROO_DATA_DIR,\nDATABASE_URL, ...): see docs/settings.md.')
     .action(action(contextOf, async (context, options: UpOptions) => {
       context.output.err('Starting Potoroo …');
       const ops = await startOps(context.env, (line) => context.output.err(line));
@@ -29,8 +29,8 @@ export function addUp(program: Command, contextOf: ContextOf): void {
       try {
         if (context.signal.aborted) stop();
         else await announce(context, ops, options.example === true);
-        const code = await ops.exited;
-        if (!context.signal.aborted) throw new PotorooError('internal', `The server stopped on its own with exit code ${code}; its last lines are above.`);
+        const how = await ops.exited;
+        if (!context.signal.aborted) throw new PotorooError('internal', `The server stopped on its own with ${how}; its last lines are above.`);
         context.output.err('Stopped. The next start brings back what was running.');
       } finally {
         clearInterval(watch);

@@ -22,7 +22,7 @@ export function addUser(program: Command, contextOf: ContextOf): void {
       show(context.output, found, () => pairs([['email', found.email], ['user name', found.username], ['role', found.role], ['enabled', found.enabled], ['id', found.id], ['created', new Date(found.createdAt)]]));
     })), 'potoroo user show', 'potoroo user show maria@example.com');
 
-  example(user.command('invite').description('create a user; prints the password that it makes, this once').argument('<email>')
+  example(user.command('invite').description('create a user; prints the password that it makes, this once').argument('<email>', 'e-mail of the user')
     .option('--admin', 'as an administrator')
     .option('--password-stdin', 'read the password from standard input instead of making one')
     .action(action(contextOf, async (context, email: string, options: { admin?: boolean; passwordStdin?: boolean }) => {
@@ -33,7 +33,7 @@ export function addUser(program: Command, contextOf: ContextOf): void {
     })), 'potoroo user invite maria@example.com');
 
   for (const { name, enabled, what } of [{ name: 'enable', enabled: true, what: 'let a user in again' }, { name: 'disable', enabled: false, what: 'keep a user out, at once' }]) {
-    example(user.command(name).description(what).argument('<email>')
+    example(user.command(name).description(what).argument('<email>', 'e-mail of the user')
       .action(action(contextOf, async (context, email: string) => {
         const changed = await context.client.users.setEnabled((await findUser(context, email)).id, enabled, { signal: context.signal });
         show(context.output, changed, () => `${changed.email} is ${enabled ? 'enabled' : 'disabled'}.`);

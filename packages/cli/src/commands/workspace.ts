@@ -22,7 +22,7 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
       show(context.output, info, () => pairs([['name', info.name], ['id', info.id], ['archived', info.archived], ['members', info.members.length], ['created', new Date(info.createdAt)]]));
     })), 'potoroo workspace show', 'potoroo workspace show fraud');
 
-  example(workspace.command('create').description('create a workspace').argument('<name>')
+  example(workspace.command('create').description('create a workspace').argument('<name>', 'what to call it; other workspaces may have the same name')
     .option('--use', 'choose it for the commands that follow')
     .action(action(contextOf, async (context, name: string, options: { use?: boolean }) => {
       const created = await context.client.workspaces.create(name, { signal: context.signal });
@@ -52,7 +52,7 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
       show(context.output, found, () => table(['email', 'role', 'id'], found.map((m) => [m.email, m.role, m.userId]), `Workspace ${name} has no member.`));
     })), 'potoroo workspace members');
 
-  example(workspace.command('add').description('take a user into the current workspace, or change their role').argument('<email>')
+  example(workspace.command('add').description('take a user into the current workspace, or change their role').argument('<email>', 'e-mail of the user')
     .option('--owner', 'as an owner, who may take others in')
     .action(action(contextOf, async (context, email: string, options: { owner?: boolean }) => {
       const role = options.owner === true ? 'owner' : 'collaborator';
@@ -60,7 +60,7 @@ export function addWorkspace(program: Command, contextOf: ContextOf): void {
       show(context.output, changed.info, () => `${email} is ${role === 'owner' ? 'an owner' : 'a collaborator'} of workspace ${changed.name}.`);
     })), 'potoroo workspace add maria@example.com --workspace fraud');
 
-  example(workspace.command('remove').description('take a user out of the current workspace').argument('<email>')
+  example(workspace.command('remove').description('take a user out of the current workspace').argument('<email>', 'e-mail of the user')
     .action(action(contextOf, async (context, email: string) => {
       const changed = await (await context.workspace()).removeMember((await findUser(context, email)).id, { signal: context.signal });
       show(context.output, changed.info, () => `${email} is no longer in workspace ${changed.name}.`);

@@ -8,8 +8,8 @@ import type { OpsReady, OpsToParent } from '@potoroo/contract';
 const opsMain = fileURLToPath(new URL('../../../ops/dist/main.js', import.meta.url));
 
 export interface Ops extends Omit<OpsReady, 'type'> {
-  /** Exit code, once it has stopped. */
-  readonly exited: Promise<number | null>;
+  /** How it ended, once it has: `exit code 1`, or the signal. */
+  readonly exited: Promise<string>;
   /** Asks it to stop in order; harmless when it has stopped. */
   stop(): void;
   kill(): void;
@@ -22,7 +22,7 @@ export interface Ops extends Omit<OpsReady, 'type'> {
  */
 export async function startOps(env: NodeJS.ProcessEnv, say: (line: string) => void): Promise<Ops> {
   const child = fork(opsMain, [], { env: { ...env, LOG_LEVEL: env['LOG_LEVEL'] || 'warn' }, stdio: ['ignore', 'pipe', 'inherit', 'ipc'], detached: true });
-  const exited = new Promise<number | null>((resolve) => { child.once('exit', (code) => resolve(code)); });
+  const exited = new Promise<string>((resolve) => { child.once('exit', (code, by) => resolve(by === null ? `exit code ${code}` : by)); });
   if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => say(readable(line)));
   const message = await firstMessage(child, exited);
   if (message.type === 'failed') {
@@ -34,11 +34,11 @@ export async function startOps(env: NodeJS.ProcessEnv, say: (line: string) => vo
   return { url, dataDir, adminFile, exited, stop: () => signal('SIGTERM'), kill: () => signal('SIGKILL') };
 }
 
-function firstMessage(child: ChildProcess, exited: Promise<number | null>): Promise<OpsToParent> {
+function firstMessage(child: ChildProcess, exited: Promise<string>): Promise<OpsToParent> {
   return new Promise((resolve, reject) => {
     child.once('error', (cause) => reject(new PotorooError('internal', `The server could not be started: ${cause.message}.`, { cause })));
     child.once('message', (message) => resolve(message as OpsToParent));
-    void exited.then((code) => reject(new PotorooError('internal', `The server stopped with exit code ${code} before it was ready; its last lines are above.`)));
+    void exited.then((how) => reject(new PotorooError('internal', `The server stopped with ${how} before it was ready; its last lines are above.`)));
   });
 }
 
@@ -63,6 +63,6 @@ export function readable(line: string): string {
   const at = new Date(typeof entry.time === 'number' || typeof entry.time === 'string' ? entry.time : Date.now());
   const time = Number.isNaN(at.getTime()) ? '' : `${at.toTimeString().slice(0, 8)} `;
   const level = typeof entry.level === 'number' ? (levels[entry.level] ?? String(entry.level)) : 'info';
-  const cause = typeof entry.err?.message === 'string' ? `: ${entry.err.message}` : '';
+  const cause = typeof entry.err?.message === 'string' && entry.err.message !== entry.msg ? `: ${entry.err.message}` : '';
   return `${time}${level} ${entry.msg}${cause}`;
 }
