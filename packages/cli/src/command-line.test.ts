@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorCodes, PotorooError, type ErrorCode } from '@potoroo/contract';
+import { duration, moment, timeoutOption } from './command.ts';
 import { candidates, completionScript, shells } from './completion.ts';
 import { SavedCredentials } from './credentials.ts';
 import { adviceFor, exitCodes } from './exit.ts';
@@ -180,6 +181,23 @@ describe('completion', () => {
     writeFileSync(join(bin, 'potoroo'), `#!/bin/sh\nexec "${process.execPath}" "${launcher}" "$@"\n`, { mode: 0o755 });
     const child = spawn('bash', ['-c', `${completionScript('bash')}\nCOMP_WORDS=(potoroo pipeline dep) COMP_CWORD=2\n_potoroo\nprintf '%s\\n' "\${COMPREPLY[@]}"`], { env: { PATH: `${bin}:${process.env['PATH']}` } });
     expect(await text(child.stdout)).toBe('deploy\n');
+  });
+});
+
+describe('times', () => {
+  it.each<[string, number]>([['90', 90_000], ['1.5m', 90_000], ['2h', 7_200_000], ['30d', 30 * 86_400_000], ['365d', 365 * 86_400_000]])('%s', (text, milliseconds) => {
+    expect(duration(text)).toBe(milliseconds);
+    expect(Math.abs(Date.now() - milliseconds - moment(text === '90' ? '90s' : text).getTime())).toBeLessThan(5000);
+  });
+
+  it.each(['', '0', '-1d', '1y', '1000000d', 'soon'])('%j is none', (text) => {
+    expect(() => duration(text)).toThrow(/30d/);
+  });
+
+  it('a time limit is one that a timer can take', () => {
+    const limit = timeoutOption('how long to wait', 120);
+    expect(limit.parseArg?.('1h', undefined)).toBe(3_600_000);
+    expect(limit.parseArg?.('365d', undefined)).toBe(0x7fffffff);
   });
 });
 

@@ -39,16 +39,19 @@ export function size(text: string): number {
   throw new InvalidArgumentError('Give a size such as 100MB or 2GiB.');
 }
 
-/** `90`, `90s`, `5m` or `2h`, in milliseconds. */
+/** `90`, `90s`, `5m`, `2h` or `30d`, in milliseconds; a hundred years at most. */
 export function duration(text: string): number {
   const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
   const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
   const milliseconds = found === null ? 0 : Math.round(Number(found[1]) * (units[found[2] ?? 's'] ?? 0));
-  if (milliseconds > 0 && milliseconds <= 0x7fffffff) return milliseconds;
-  throw new InvalidArgumentError('Give a time such as 90s, 5m or 2h.');
+  if (milliseconds > 0 && milliseconds <= 36_525 * 86_400_000) return milliseconds;
+  throw new InvalidArgumentError('Give a time such as 90s, 5m, 2h or 30d.');
 }
 
-export const timeoutOption = (text: string, seconds: number): Option => new Option('--timeout <time>', text).argParser(duration).default(seconds * 1000, `${seconds}s`);
+/** What a timer of Node can take, 24 days. */
+const longestTimer = 0x7fffffff;
+
+export const timeoutOption = (text: string, seconds: number): Option => new Option('--timeout <time>', text).argParser((given) => Math.min(duration(given), longestTimer)).default(seconds * 1000, `${seconds}s`);
 
 /** An ISO time, or how long ago, such as `15m`. */
 export function moment(text: string): Date {

@@ -16,7 +16,7 @@ export function processOutput(json: boolean): Output {
     interactive,
     out: (text) => { process.stdout.write(`${text}\n`); },
     err: (text) => { process.stderr.write(`${text}\n`); },
-    redraw: (text) => { process.stderr.write(`\r\u001b[K${text.slice(0, Math.max(20, (process.stderr.columns ?? 80) - 1))}`); },
+    redraw: (text) => { process.stderr.write(`\r\u001b[K${text.slice(0, Math.max(20, (process.stderr.columns || 80) - 1))}`); },
   };
 }
 

@@ -11,7 +11,7 @@ export function addToken(program: Command, contextOf: ContextOf): void {
   example(token, 'curl -H "Authorization: Bearer $(potoroo token)" http://127.0.0.1:8080/api/v1/pipelines');
 
   example(token.command('create').description('make a personal access token and print it, this once').argument('<name>', 'what it is for')
-    .addOption(new Option('--expires <time>', 'how long it is good, such as 12h or 20d; without end when not given').argParser(duration))
+    .addOption(new Option('--expires <time>', 'how long it is good, such as 12h or 90d; without end when not given').argParser(duration))
     .action(action(contextOf, async (context, name: string, options: { expires?: number }) => {
       const created = await context.client.personalTokens.create({ name, ...(options.expires === undefined ? {} : { expiresAt: new Date(Date.now() + options.expires) }) }, { signal: context.signal });
       show(context.output, created, () => created.token);
