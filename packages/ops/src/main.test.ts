@@ -81,6 +81,7 @@ test('wrong settings, a taken port, a folder in use or not writable: one line th
   for (const [env, code, said] of [
     [{ POTOROO_PORT: 'eighty', LOG_LEVEL: 'loud' }, 'settings_invalid', /POTOROO_PORT.*LOG_LEVEL/],
     [{ ...other, POTOROO_PORT: String(port.taken) }, 'port_in_use', new RegExp(`${port.taken}.*POTOROO_PORT`)],
+    [{ ...other, POTOROO_PYTHON: '/no/such/python' }, 'settings_invalid', /POTOROO_PYTHON/],
     [{ ...other, POTOROO_HOST: '203.0.113.7' }, 'settings_invalid', /POTOROO_HOST/],
     [{ ...other, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }, 'settings_invalid', /DATABASE_URL/],
     [{}, 'data_dir_in_use', new RegExp(`process id ${running.child.pid}.*POTOROO_DATA_DIR`)],

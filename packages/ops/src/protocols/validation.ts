@@ -31,7 +31,7 @@ function convert(schema: TSchema, given: Record<string, unknown>): unknown {
 
 function* fieldsOf(errors: Iterable<ValueError>): Generator<ErrorField> {
   const seen = new Set<string>();
-  for (const error of errors) {
+  for (const error of meant(errors)) {
     const field = error.path.slice(1).replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.');
     if (seen.has(field)) continue;
     seen.add(field);
@@ -40,11 +40,30 @@ function* fieldsOf(errors: Iterable<ValueError>): Generator<ErrorField> {
   }
 }
 
+/** Of a value that may have several forms, what is wrong with the one that its `type` says, or with the only one beside null. */
+function* meant(errors: Iterable<ValueError>): Generator<ValueError> {
+  for (const error of errors) {
+    const variants = error.type === ValueErrorType.Union ? (error.schema['anyOf'] as TSchema[]) : [];
+    const objects = variants.filter((variant) => variant[Kind] === 'Object');
+    const given = typeof error.value === 'object' && error.value !== null && !Array.isArray(error.value) ? (error.value as Record<string, unknown>)['type'] : null;
+    const chosen = given === null ? undefined : objects.find((variant) => given !== undefined && typeOf(variant) === given) ?? (objects.length === 1 && variants.length === 2 ? objects[0] : undefined);
+    const inside = chosen === undefined ? undefined : error.errors[variants.indexOf(chosen)];
+    if (inside === undefined) yield error;
+    else yield* meant(inside);
+  }
+}
+
+const typeOf = (variant: TSchema): unknown => (variant['properties'] as Record<string, TSchema> | undefined)?.['type']?.['const'];
+
 function messageOf({ type, value, schema, message }: ValueError): string {
   if (type === ValueErrorType.ObjectRequiredProperty) return ['is missing', ...(schema.description === undefined ? [] : [lower(schema.description).replace(/\.$/, '')])].join(': ');
   if (type === ValueErrorType.ObjectAdditionalProperties) return 'is not known here';
   const words = schema[Kind] === 'Union' ? (schema['anyOf'] as TSchema[]).map((s) => s['const'] as unknown) : [];
-  const rule = words.length > 0 && words.every((w) => w !== undefined) ? `use one of ${words.map((w) => JSON.stringify(w)).join(', ')}` : lower(message);
+  const types = schema[Kind] === 'Union' ? (schema['anyOf'] as TSchema[]).map(typeOf).filter((type) => type !== undefined) : [];
+  if (types.length > 0) return `${JSON.stringify(value)?.slice(0, 80)} is not right: it needs a type, one of ${types.map((type) => JSON.stringify(type)).join(', ')}`;
+  const kinds = schema[Kind] === 'Union' ? [...new Set((schema['anyOf'] as TSchema[]).map((s) => s['type'] as unknown))] : [];
+  const rule = words.length > 0 && words.every((w) => w !== undefined) ? `use one of ${words.map((w) => JSON.stringify(w)).join(', ')}`
+    : kinds.length > 0 && kinds.every((k) => typeof k === 'string') ? `expected ${kinds.join(' or ')}` : lower(message);
   // What is only ever written, such as a token, is not said back.
   const shown = schema['writeOnly'] === true ? undefined : JSON.stringify(value)?.slice(0, 80);
   return `${shown === undefined ? '' : `${shown} `}is not right: ${rule}`;

@@ -19,6 +19,6 @@ describe('the Python of a model', () => {
     expect(found.length).toBeGreaterThan(0);
     expect(new Set(found.map((i) => i.version)).size).toBe(found.length);
     for (const { version } of found) expect(pythonVersions).toContain(version);
-    expect(await findInterpreters('/no/such/python')).toEqual(found);
+    for (const wrong of ['/no/such/python', '/bin/true']) await expect(findInterpreters(wrong)).rejects.toMatchObject({ code: 'settings_invalid', message: expect.stringContaining(`POTOROO_PYTHON: "${wrong}"`) as string });
   });
 });

@@ -24,10 +24,14 @@ async function look(command: string): Promise<Interpreter | undefined> {
   }
 }
 
-/** The Pythons of this machine, one a version, preferred ones first. `preferred` is a path that goes before all others. */
+/**
+ * The Pythons of this machine, one a version, preferred ones first. `preferred` is a path that goes before all others.
+ * @throws PotorooError `settings_invalid` when that is none: another one in its place would be a surprise
+ */
 export async function findInterpreters(preferred?: string): Promise<Interpreter[]> {
   const names = [...(preferred === undefined ? [] : [preferred]), ...pythonVersions.map((v) => `python${v}`), 'python3'];
   const found = await Promise.all(names.map(look));
+  if (preferred !== undefined && found[0] === undefined) throw new PotorooError('settings_invalid', `POTOROO_PYTHON: ${JSON.stringify(preferred)} is not right: use the path of a Python ${pythonVersions.toReversed().join(', ')}.`);
   const one = new Map<string, Interpreter>();
   for (const interpreter of found) if (interpreter !== undefined && !one.has(interpreter.version)) one.set(interpreter.version, interpreter);
   return [...one.values()];
