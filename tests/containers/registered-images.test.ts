@@ -39,6 +39,7 @@ beforeAll(async () => {
   for (const [name, behaves] of [['well', 'well'], ['pid', 'pid'], ['wrong', 'other-names'], ['silent', 'never-ready']] as const) {
     buildServerImage(name, behaves);
     images[name] = registry.push(name, `team/${name}:1`);
+    podman('rmi', `localhost/${name}`); // it has another digest than the one that is pushed
   }
   for (const [name, arch] of [['arm', 'arm64'], ['empty', 'amd64']] as const) {
     const context = join(folder, name);
@@ -59,7 +60,8 @@ afterAll(async () => {
 const scalar = (name: string): Field => ({ name, type: 'float64', shape: [] });
 const schemas = { inputSchema: [scalar('x')], outputSchema: [scalar('y')] };
 const refusal = (of: Promise<unknown>): Promise<{ code: string; message: string }> => of.then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
-const gone = (image: string): void => { podman('rmi', '--force', image); };
+/** With all of its names. */
+const gone = (image: string): void => { podman('rmi', '--force', ...podman('images', '--quiet', '--no-trunc', '--filter', `reference=${image}`).split('\n').filter((id) => id !== ''), image); };
 
 async function deployed(model: ModelVersion, name: string, config: object = {}) {
   const pipeline = await workspace.buildPipeline(name);

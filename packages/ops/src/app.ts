@@ -25,7 +25,7 @@ import { TagService } from './domains/tags/tags.service.ts';
 import { UserService } from './domains/users/users.service.ts';
 import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
 import { ImageService } from './domains/images/images.service.ts';
-import { pullWith, sweepWith } from './domains/images/pull.ts';
+import { imageTool, sweepWith } from './domains/images/image-tool.ts';
 import { hostArch, openProcessHost } from './hosts/process/process-host.ts';
 import { createLog, type Logger } from './log.ts';
 import { Outgoing } from './outgoing/outgoing.ts';
@@ -108,6 +108,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       environments, loadTimeoutMs: settings.modelLoadTimeout * 1000,
       inspect: inspectInChild(engine.inspect, settings.modelLoadTimeout * 1000), loadsAtOnce: settings.modelLoads, maxBytes: settings.maxUploadBytes, clock, log,
       open: (version, say, signal) => (version.framework === imageFramework ? images : registries).open(version, say, signal),
+      onRemoved: (version) => { if (version.framework === imageFramework) void images.collect(); },
     });
     opened.push(() => models.close());
     const pipelines = new PipelineService(db, access, models, clock);
@@ -116,7 +117,8 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     if (settings.secretKeyPrevious !== undefined) log.info(await sealAnew(db, secrets), 'encrypted what was encrypted with the key of before; POTOROO_SECRET_KEY_PREVIOUS is not needed any more when none is lost');
     const connections = new ConnectionService(db, access, secrets, clock);
     const registries: RegistryService = new RegistryService({ db, access, secrets, outgoing, clock, workspaces, models, bounds: { maxBytes: settings.maxUploadBytes } });
-    const images: ImageService = new ImageService({ db, secrets, outgoing, clock, models, pull: pullWith(engine.image), arch: hostArch, insecure: settings.insecureRegistries ?? '' });
+    const images: ImageService = new ImageService({ db, secrets, outgoing, clock, models, tool: imageTool(engine.image), arch: hostArch, insecure: settings.insecureRegistries ?? '', dataDir: settings.dataDir, log });
+    opened.push(() => images.close());
     const logs = await openLogs({ db, access, pipelines, folder: join(settings.dataDir, 'logs'), clock, retention: { days: settings.logRetentionDays, bytes: settings.logRetentionBytes }, onError });
     opened.push(() => logs.close());
     // An issuer that does not answer keeps nobody else out.
@@ -162,6 +164,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     };
     const sweep = setInterval(() => {
       models.sweep().catch((error: unknown) => onError(error, { doing: 'removing unused files' }));
+      void images.collect();
       shorten();
     }, sweepMs).unref();
     // Engines verify offline: new keys of the issuer have to reach them before the first token does.
@@ -181,6 +184,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
         });
         await models.resume();
         await deployments.start();
+        void images.collect();
         shorten();
         return address;
       },

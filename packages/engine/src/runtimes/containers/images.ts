@@ -5,6 +5,7 @@ import { PotorooError } from '@potoroo/contract/plain';
 import { ask, lastLine, type ContainerTool } from './tool.ts';
 
 export interface ImageFacts {
+  readonly id: string;
   /** `<registry>/<repository>@sha256:…` */
   readonly name: string;
   readonly digest: string;
@@ -15,11 +16,14 @@ export interface ImageFacts {
   readonly entrypoint: readonly string[];
   /** Ports that it says it listens on. */
   readonly ports: readonly number[];
+  /** Its names on this machine, with their registries: those with a tag, and those with a digest. */
+  readonly tags: readonly string[];
+  readonly digests: readonly string[];
 }
 export interface Credentials { readonly username: string; readonly password: string }
 
 interface Inspected {
-  Digest?: string; RepoDigests?: string[]; Size?: number; Architecture?: string;
+  Id?: string; Digest?: string; RepoTags?: string[] | null; RepoDigests?: string[] | null; Size?: number; Architecture?: string;
   Config?: { Entrypoint?: string[] | null; Cmd?: string[] | null; ExposedPorts?: Record<string, unknown> | null };
 }
 
@@ -29,10 +33,12 @@ export async function inspectImage(tool: ContainerTool, image: string): Promise<
   const [found] = (answer.ok ? JSON.parse(answer.stdout) : []) as Inspected[];
   if (found === undefined) throw new PotorooError('image_unavailable', `The image ${image} is not on this machine: ${lastLine(answer.stderr)}. Register it again.`);
   const repository = repositoryOf(image);
-  const own = found.RepoDigests?.filter((name) => name.startsWith(`${repository}@`)) ?? [];
+  const digests = (found.RepoDigests ?? []).map(whole);
+  const own = digests.filter((name) => name.startsWith(`${repository}@`));
   const name = own.find((one) => one.endsWith(found.Digest ?? '-')) ?? own[0] ?? image;
   const { Entrypoint, Cmd, ExposedPorts } = found.Config ?? {};
   return {
+    id: found.Id ?? image, tags: (found.RepoTags ?? []).map(whole), digests,
     name, digest: name.slice(name.indexOf('@') + 1), bytes: found.Size ?? 0, arch: found.Architecture ?? '',
     entrypoint: [...(Entrypoint ?? []), ...(Cmd ?? [])],
     ports: Object.keys(ExposedPorts ?? {}).map((port) => Number.parseInt(port, 10)).filter((port) => port > 0),
@@ -41,6 +47,12 @@ export async function inspectImage(tool: ContainerTool, image: string): Promise<
 
 /** The name without its tag or digest. */
 export const repositoryOf = (image: string): string => image.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
+/** A name with its registry: docker leaves out its own. */
+export function whole(name: string): string {
+  const [first = '', ...rest] = name.split('/');
+  if (rest.length > 0 && (/[.:[]/.test(first) || first === 'localhost')) return name;
+  return `docker.io/${rest.length > 0 ? '' : 'library/'}${name}`;
+}
 const registryOf = (image: string): string => image.slice(0, image.indexOf('/'));
 
 export interface Pull {
@@ -59,7 +71,7 @@ const pullMs = 1_800_000;
 const machines: Readonly<Record<string, string>> = { amd64: 'x86', arm64: 'arm', ppc64le: 'power10' };
 
 /** Gets an image from its registry, for this architecture. @throws PotorooError `image_unavailable`, `arch_mismatch` */
-export async function pullImage(tool: ContainerTool, { image, arch, credentials, authFile, insecure = false }: Pull): Promise<ImageFacts> {
+export async function pullImage(tool: ContainerTool, { image, arch, credentials, authFile, insecure = false }: Pull, signal?: AbortSignal): Promise<ImageFacts> {
   const folder = await mkdtemp(join(tmpdir(), 'potoroo-registry-'));
   try {
     const file = join(folder, 'config.json');
@@ -68,7 +80,7 @@ export async function pullImage(tool: ContainerTool, { image, arch, credentials,
     await writeFile(file, JSON.stringify({ auths: { ...known, ...own } }), { mode: 0o600 });
     const explicit = credentials !== undefined || authFile !== undefined;
     const [command, auth] = tool.name === 'podman' ? [tool.command, explicit ? ['--authfile', file] : []] : [[tool.command[0] ?? '', ...(explicit ? ['--config', folder] : []), ...tool.command.slice(1)], []];
-    const answer = await ask(command, ['pull', '--quiet', '--platform', `linux/${arch}`, ...auth, ...(insecure && tool.name === 'podman' ? ['--tls-verify=false'] : []), image], { timeoutMs: pullMs });
+    const answer = await ask(command, ['pull', '--quiet', '--platform', `linux/${arch}`, ...auth, ...(insecure && tool.name === 'podman' ? ['--tls-verify=false'] : []), image], { timeoutMs: pullMs, ...(signal && { signal }) });
     if (!answer.ok) throw new PotorooError('image_unavailable', refusal(image, credentials === undefined ? answer.stderr : answer.stderr.replaceAll(credentials.password, '…'), explicit));
     const facts = await inspectImage(tool, image);
     // A registry that has one image alone gives that, whatever is asked for.

@@ -5,6 +5,8 @@ export interface ChildOptions {
   cwd?: string;
   onLine?: (line: string) => void;
   signal?: AbortSignal;
+  /** When aborted it is told by the end of its standard input, and ended after this long; at once when not given. */
+  graceMs?: number;
   /** Ended when it says nothing for this long, and in any case after `timeoutMs`. */
   silenceMs: number;
   timeoutMs: number;
@@ -49,15 +51,21 @@ export function runChild(command: string, args: readonly string[], options: Chil
       ended ??= why;
       kill();
     };
-    const abort = (): void => end('aborted');
-    if (options.signal?.aborted === true) abort();
-    options.signal?.addEventListener('abort', abort, { once: true });
+    let grace: NodeJS.Timeout | undefined;
+    const abort = (): void => {
+      if (options.graceMs === undefined) return end('aborted');
+      ended ??= 'aborted';
+      child.stdin.end();
+      grace = setTimeout(kill, options.graceMs);
+    };
     const watch = setInterval(() => {
       const now = Date.now();
       if (now - heard > options.silenceMs) end('silence');
       else if (now - started > options.timeoutMs) end('timeout');
     }, Math.min(1000, options.silenceMs / 2));
     child.stdin.on('error', () => {}); // held open: what sees it end knows that we are gone
+    if (options.signal?.aborted === true) abort();
+    options.signal?.addEventListener('abort', abort, { once: true });
     for (const name of ['stdout', 'stderr'] as const) {
       let rest = '';
       child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -80,6 +88,7 @@ export function runChild(command: string, args: readonly string[], options: Chil
       if (done) return;
       done = true;
       clearInterval(watch);
+      clearTimeout(grace);
       options.signal?.removeEventListener('abort', abort);
       kill();
       resolve({ code, lines, stdout, ...(ended && { ended }) });

@@ -1,22 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import { imageFramework, PotorooError, type Architecture, type BundleModel } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
+import type { Logger } from '../../log.ts';
 import type { Outgoing } from '../../outgoing/outgoing.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Secrets } from '../../storage/secrets.ts';
 import type { Actor, ImageInput, Images, ModelVersion, UploadInput } from '../domains.ts';
 import type { OpenSource } from '../models/load-queue.ts';
 import { ImageStore } from './images.store.ts';
-import type { Credentials, PullImage } from './pull.ts';
+import type { Credentials, ImageTool } from './image-tool.ts';
+import { makeOwner, ownerIn } from './owner.ts';
 import { readReference } from './reference.ts';
 
 export interface ImageParts {
-  readonly db: Kysely<Database>; readonly secrets: Secrets; readonly outgoing: Pick<Outgoing, 'mayReach'>; readonly clock: () => number; readonly pull: PullImage;
+  readonly db: Kysely<Database>; readonly secrets: Secrets; readonly outgoing: Pick<Outgoing, 'mayReach'>; readonly clock: () => number; readonly tool: ImageTool;
   readonly models: { receive(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<ModelVersion> };
   /** Architecture of this machine. */
   readonly arch: Architecture;
   /** `host:port` of registries without TLS, with commas between: the administrator knows them. */
   readonly insecure: string;
+  readonly dataDir: string;
+  readonly log: Logger;
 }
 
 interface Source { readonly image: string; readonly credentials?: string }
@@ -24,6 +28,8 @@ interface Source { readonly image: string; readonly credentials?: string }
 const names: Readonly<Record<Architecture, string>> = { x86: 'amd64', arm: 'arm64', power10: 'ppc64le' };
 const maxSecret = 16 * 1024;
 const orphanMs = 3_600_000;
+/** So many at once go onto a command line. */
+const dropAtOnce = 100;
 
 /**
  * Models that are container images with a server in them. An image is pulled when it is registered and from then on meant by its
@@ -33,6 +39,9 @@ export class ImageService implements Images {
   readonly #parts: ImageParts;
   readonly #store: ImageStore;
   readonly #insecure: ReadonlySet<string>;
+  readonly #stopped = new AbortController();
+  #collecting: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   constructor(parts: ImageParts) {
     this.#parts = parts;
@@ -68,12 +77,49 @@ export class ImageService implements Images {
     if (version !== undefined) await this.#pull(version, version.fileName, true, signal);
   }
 
+  /**
+   * Removes the images that this server has pulled and that no model version names any more, unless a container was made of one or somebody
+   * else has it too. Asked for again while it runs, it runs once more. Never rejects.
+   */
+  collect(): Promise<void> {
+    this.#next ??= this.#collecting.then(() => {
+      this.#next = undefined;
+      this.#collecting = this.#collect().catch((error: unknown) => {
+        if (!this.#stopped.signal.aborted) this.#parts.log.warn({ err: error }, 'images of removed models were not removed; it will be tried again');
+      });
+      return this.#collecting;
+    });
+    return this.#next;
+  }
+
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    await this.#next;
+    await this.#collecting;
+  }
+
+  async #collect(): Promise<void> {
+    const { tool, dataDir, log } = this.#parts;
+    const { signal } = this.#stopped;
+    const owner = ownerIn(dataDir);
+    // What is being pulled may be there and is named by nobody yet.
+    if (owner === undefined || signal.aborted || await this.#store.pulling()) return;
+    const unused: string[] = [];
+    for (const digest of await tool.own(owner, signal)) if (!(await this.#store.names(digest))) unused.push(digest);
+    for (let at = 0; at < unused.length; at += dropAtOnce) {
+      const removed = await tool.drop(owner, unused.slice(at, at + dropAtOnce), signal);
+      if (removed.length > 0) log.info({ images: removed }, 'removed images of models that were removed');
+    }
+  }
+
   async #pull(version: Pick<ModelVersion, 'arch' | 'conversion'>, image: string, missing: boolean, signal: AbortSignal) {
-    const { outgoing, pull } = this.#parts;
+    const { outgoing, tool, dataDir } = this.#parts;
     const { registry } = readReference(image);
     const insecure = this.#insecure.has(registry);
     if (!insecure) await outgoing.mayReach(registry.replace(/:\d+$/, '').replace(/^\[|\]$/g, ''));
-    return pull(image, { arch: names[version.arch], insecure, credentials: await this.#credentials(version), missing }, signal);
+    const credentials = await this.#credentials(version);
+    await this.#collecting; // it goes by what is named, which this is soon
+    return tool.pull(image, makeOwner(dataDir), { arch: names[version.arch], insecure, credentials, missing }, signal);
   }
 
   async #credentials(version: Pick<ModelVersion, 'conversion'>): Promise<Credentials | undefined> {

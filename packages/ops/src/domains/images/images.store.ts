@@ -1,3 +1,4 @@
+import { imageFramework } from '@potoroo/contract';
 import type { Generated, Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { parsed, type Time } from '../../storage/values.ts';
@@ -25,6 +26,16 @@ export class ImageStore {
   async version(id: number): Promise<Pick<ModelVersion, 'arch' | 'conversion' | 'fileName'> | undefined> {
     const row = await this.#db.selectFrom('modelVersions').select(['arch', 'conversion', 'fileName']).where('id', '=', id).executeTakeFirst();
     return row && { ...row, conversion: parsed(row.conversion) };
+  }
+
+  /** Whether an image is being pulled for a version, which does not name it by its digest yet. */
+  async pulling(): Promise<boolean> {
+    return (await this.#db.selectFrom('modelVersions').select('id').where('framework', '=', imageFramework).where('status', '=', 'uploading').limit(1).executeTakeFirst()) !== undefined;
+  }
+
+  /** Whether a version is of the image with this digest. */
+  async names(digest: string): Promise<boolean> {
+    return (await this.#db.selectFrom('modelVersions').select('id').where('framework', '=', imageFramework).where('fileName', 'like', `%@${digest}`).limit(1).executeTakeFirst()) !== undefined;
   }
 
   async sealed(uuid: string): Promise<string | undefined> {

@@ -28,6 +28,8 @@ export interface ModelOptions {
   readonly loadTimeoutMs?: number;
   /** Opens the files of versions that `receive` made. */
   readonly open?: OpenSource;
+  /** Told when there is no such version any more. */
+  readonly onRemoved?: (version: ModelVersion) => void;
 }
 
 /** How long an upload waits for the test load before it answers with a status that is not decided yet. */
@@ -186,6 +188,7 @@ export class ModelService implements Models {
       if (!isForeignKeyViolation(error)) throw error;
       throw new PotorooError('in_use', `Version ${version.version} of model ${version.name} is a step of a pipeline version; remove that pipeline first.`);
     }
+    this.#options.onRemoved?.(version);
   }
 
   async #change(actor: Actor, versionId: number, right: Right): Promise<ModelVersion> {
