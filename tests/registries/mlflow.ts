@@ -58,6 +58,28 @@ export async function makeModels(python: string, folder: string, url: string): P
   return JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected;
 }
 
+/** A way to an MLflow server that breaks in the first two answers with a file, after some bytes; and what was asked and answered for files. */
+export async function startUnsteady(target: string): Promise<{ url: string; asked: { range: string | undefined; status: number }[]; stop(): Promise<void> }> {
+  const asked: { range: string | undefined; status: number }[] = [];
+  const server: Server = createServer((incoming, reply) => {
+    incoming.pipe(request(target + incoming.url, { method: incoming.method, headers: { ...incoming.headers, host: new URL(target).host } }, (answer) => {
+      reply.writeHead(answer.statusCode ?? 502, answer.headers);
+      if (!incoming.url?.includes('model.pkl')) return void answer.pipe(reply);
+      asked.push({ range: incoming.headers.range, status: answer.statusCode ?? 502 });
+      if (asked.length > 2) return void answer.pipe(reply);
+      answer.once('data', (piece: Buffer) => {
+        answer.destroy();
+        reply.write(piece.subarray(0, 100), () => incoming.socket.end());
+      });
+    }).on('error', () => reply.destroy()));
+  });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked,
+    stop: () => new Promise((resolve) => { server.close(() => resolve()); server.closeAllConnections(); }),
+  };
+}
+
 /** A proxy before an MLflow server that wants a token, as a company's does; `prefix` is the path that it stands below. */
 export async function startProxy(target: string, authorization: string, prefix: string): Promise<{ url: string; refused: () => number; stop(): Promise<void> }> {
   let refused = 0;

@@ -7,7 +7,7 @@ import { Potoroo, type Registry } from '@potoroo/sdk';
 import { run, startOps, stopOps, type Server } from '../python-client/running.ts';
 import { setUpClientPython } from '../python-client/setup.mjs';
 import { root } from '../support/server.ts';
-import { makeModels, startMlflow, startProxy, type Expected, type MlflowServer } from './mlflow.ts';
+import { makeModels, startMlflow, startProxy, startUnsteady, type Expected, type MlflowServer } from './mlflow.ts';
 import { setUpMlflowPython } from './setup.mjs';
 
 const admin = { username: 'admin@example.com', password: 'the-first-password' };
@@ -120,6 +120,24 @@ describe('the SDK', () => {
     expect((await infer('unproxied-folder', expected.scaled_rows)).map((row) => row['out.label'])).toEqual(expected.labels);
   });
 
+  /** A file comes whole over a way that breaks twice; what was asked for. */
+  async function unsteadily(url: string, name: string): Promise<(string | number | undefined)[][]> {
+    const unsteady = await startUnsteady(url);
+    try {
+      const registry = await potoroo.registries.create({ name, url: unsteady.url });
+      const pickle = (await registry.artifacts('iris', '1')).find((file) => file.path === 'model.pkl')!;
+      const schemas = { inputSchema: [{ name: 'inputs', type: 'float64', shape: [4] }], outputSchema: [{ name: 'predictions', type: 'int64', shape: [] }] };
+      expect((await upload(registry, pickle.address, name, 'sklearn', schemas)).info).toMatchObject({ size: pickle.size, status: 'ready' });
+      return unsteady.asked.map(({ range, status }) => [range, status]);
+    } finally {
+      await unsteady.stop();
+    }
+  }
+
+  it.each([['by the artifact proxy', () => mlflow.url], ['by a server that does not hand out its store', () => unproxied.url]])('a fetch whose connection breaks goes on: %s', async (how, url) => {
+    expect(await unsteadily(url(), how.replaceAll(' ', '-'))).toEqual([[undefined, 200], ['bytes=100-', 206], ['bytes=200-', 206]]);
+  });
+
   it('MLflow 2: its server, its models, its versions of everything', async () => {
     const python = setUpMlflowPython(2);
     const folder = join(server.folder, 'mlflow2');
@@ -135,6 +153,7 @@ describe('the SDK', () => {
       expect(version.info).toMatchObject({ runtime: 'flight', inputs: [{ name: 'inputs', type: 'float64', shape: [4] }] });
       expect((await infer('two-folder', made.iris_rows.map((inputs) => ({ inputs })))).map((row) => Number(row['out.predictions']))).toEqual(made.iris_2);
       expect((await upload(registry, 'models:/scaled/1', 'two-scaled')).info.status).toBe('ready');
+      expect(await unsteadily(two.url, 'two-unsteady')).toEqual([[undefined, 200], ['bytes=100-', 200], ['bytes=100-', 200]]);
       expect((await infer('two-scaled', made.scaled_rows)).map((row) => row['out.scaled'])).toEqual(made.scaled);
     } finally {
       await two.stop();

@@ -166,20 +166,22 @@ function parse(text: string, invalid: ErrorCode): URL {
 }
 
 const slow = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
+/** Also of a connection that was to be closed after the answer: what it then lacks comes as a wrong length, or as what cannot be parsed. */
+const endedEarly = new Set(['UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH']);
 const broken: Readonly<Record<string, string>> = {
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'sent another number of bytes than it said', UND_ERR_HEADERS_OVERFLOW: 'sent too large headers', UND_ERR_RES_EXCEEDED_MAX_SIZE: 'sent too much',
+  UND_ERR_HEADERS_OVERFLOW: 'sent too large headers', UND_ERR_RES_EXCEEDED_MAX_SIZE: 'sent too much',
 };
 
 function failure(error: unknown, url: URL, codes: OutgoingCodes, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted === true) return signal.reason;
-  const { cause, errors, name, code: known } = error as { code?: unknown; name?: string; cause?: unknown; errors?: unknown[] };
+  const { cause, errors, name, message, code: known } = error as { code?: unknown; name?: string; message?: string; cause?: unknown; errors?: unknown[] };
   const code = typeof known === 'string' ? known : '';
   const inner = [error, cause, ...(errors ?? [])].find(isPotorooError);
   if (inner !== undefined) return inner;
   if (slow.has(code) || name === 'AbortError') return new PotorooError(codes.unreachable, `${url.origin} did not answer in time.`, { cause: error });
   if (broken[code] !== undefined) return new PotorooError(codes.invalid, `${url.origin} ${broken[code]}.`, { cause: error });
+  if (endedEarly.has(code) || (name === 'HTTPParserError' && message?.includes('Invalid EOF'))) return new PotorooError(codes.unreachable, `${url.origin} closed the connection before its answer was whole.`, { cause: error });
   if (name === 'HTTPParserError') return new PotorooError(codes.invalid, `${url.origin} does not speak HTTP.`, { cause: error });
-  if (code === 'UND_ERR_SOCKET') return new PotorooError(codes.unreachable, `${url.origin} closed the connection before its answer was whole.`, { cause: error });
   const why: Readonly<Record<string, string>> = { ENOTFOUND: 'its name is not known', EAI_AGAIN: 'its name cannot be looked up', ECONNREFUSED: 'nothing listens there', ECONNRESET: 'it reset the connection' };
   return new PotorooError(codes.unreachable, `${url.origin} cannot be reached: ${why[code] ?? (error instanceof Error ? error.message : String(error))}.`, { cause: error });
 }

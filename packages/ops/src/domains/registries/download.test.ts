@@ -72,6 +72,8 @@ test.each<[string, Answer[], (string | undefined)[][]]>([
   ['after answers of no use', [begin(100_000), send(503, {}, Buffer.from('busy')), send(500, {}, Buffer.alloc(0)), part()], [whole, rest(100_000), rest(100_000), rest(100_000)]],
   ['from its beginning, where nothing had come', [begin(0, tag), send(200, tag, file)], [whole, whole]],
   ['of a size that nobody says', [send(200, {}, file.subarray(0, 100_000), true), part(file.length, { 'content-range': `bytes 100000-${file.length - 1}/*` })], [whole, rest(100_000)]],
+  ['from a server that closes after each answer', [begin(10, { connection: 'close' }), part(50_000, { connection: 'close' }), send(200, { connection: 'close' }, file.subarray(0, 60_000), true), part()], [whole, rest(10), rest(50_000), rest(60_000)]],
+  ['of which little had come, in chunks', [send(200, {}, file.subarray(0, 10), true), send(200, {}, file.subarray(0, 300), true), send(200, {}, file)], [whole, rest(10), rest(300)]],
   ['that was here already, but for its end', [send(200, {}, file, true), send(416, { 'content-range': `bytes */${file.length}` }, Buffer.alloc(0))], [whole, rest(file.length)]],
   ['with the digest that it should have', [begin(100_000, { 'repr-digest': `sha-512=:x:, ${digest(file)}` }), part(file.length, { 'repr-digest': digest(file) })], [whole, rest(100_000)]],
 ])('a file whose transfer breaks is fetched on %s', async (_, answers, requests) => {
