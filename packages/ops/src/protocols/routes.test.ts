@@ -75,6 +75,7 @@ describe('every route', () => {
     const html = await page.text();
     expect(page.status).toBe(200);
     expect(html).toContain('swagger-ui');
+    expect(html).toContain('<title>Potoroo API</title>');
     expect(html).not.toMatch(/(src|href)="https?:/);
     for (const [, path] of html.matchAll(/(?:src|href)="([^"]+\.(?:js|css))"/g)) expect((await fetch(new URL(path as string, `${t.url}/api/docs/`))).status, path).toBe(200);
   });

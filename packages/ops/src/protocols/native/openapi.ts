@@ -13,7 +13,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Potoroo', version, description: 'Takes a trained model and runs it. Sign in at `/auth/realms/master/protocol/openid-connect/token`.', license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+      info: { title: 'Potoroo', version, description: 'Takes a trained model and runs it. Authorize with an access token, which `potoroo token` prints and `/auth/realms/master/protocol/openid-connect/token` gives out.', license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
       servers: [{ url: '/' }],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
       security: [{ token: [] }],
@@ -24,7 +24,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
     },
     transformObject: (given) => finish(structuredClone('openapiObject' in given ? given.openapiObject : given.swaggerObject) as unknown as Node) as never,
   });
-  await app.register(swaggerUi, { routePrefix: '/api/docs', uiConfig: { docExpansion: 'list', tryItOutEnabled: true, displayRequestDuration: true }, staticCSP: true });
+  await app.register(swaggerUi, { routePrefix: '/api/docs', uiConfig: { layout: 'BaseLayout', docExpansion: 'list', tryItOutEnabled: true, displayRequestDuration: true }, theme: { title: 'Potoroo API' }, staticCSP: true });
   app.get(`${apiPrefix}/openapi.json`, { schema: { hide: true } }, async () => app.swagger());
 }
 
