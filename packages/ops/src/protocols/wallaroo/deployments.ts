@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { isPotorooError, modelsOf, PotorooError, type DeploymentConfig, type DeploymentState, type EngineState, type Reason, type SidekickState } from '@potoroo/contract';
 import type { Actor, Deployment, DeploymentStatus, EngineStatus } from '../../domains/domains.ts';
+import { orNull } from './graphql/session.ts';
 import { Id, post, type Context } from './http.ts';
 import { configBody, versionBody } from './present.ts';
 import { fromPythonClient } from './refusals.ts';
@@ -69,15 +70,16 @@ export function deploymentRoutes(app: FastifyInstance, context: Context): void {
     // The client waits for this 404 after an undeploy.
     if (status.state === 'stopped') throw new PotorooError('not_deployed', `Pipeline ${deployment.pipelineName} is not deployed.`);
     const wanted = await pipelines.version(actor, deployment.pipelineVersionId);
+    // Of any workspace: a step may run a public model of another, and goes on with it when that is taken back.
     const known = await Promise.all(modelsOf(wanted.steps).map(async (ref) => {
-      const version = await models.versionByName(actor, ref.name, ref.version, deployment.workspaceId);
-      return { model_version: versionBody(version), config: configBody(await models.config(actor, version.id)) };
+      const version = await orNull(models.versionByName(actor, ref.name, ref.version));
+      return version === null ? [] : [{ model_version: versionBody(version), config: configBody(await models.config(actor, version.id)) }];
     }));
     return {
       status: wireState(deployment.generation, status),
       details: explain(status.reason),
       // What an update leaves behind only finishes its last answers; the guide shows what runs.
-      engines: status.engines.filter((e) => e.state !== 'draining' || deployment.wanted === 'stopped').map((engine) => engineBody(engine, deployment, known)),
+      engines: status.engines.filter((e) => e.state !== 'draining' || deployment.wanted === 'stopped').map((engine) => engineBody(engine, deployment, known.flat())),
       // Ops itself balances the load; it is ready when there is an engine to send to.
       engine_lbs: [{ ip: '127.0.0.1', name: `engine-lb-${deployment.id}`, status: status.readyReplicas > 0 ? 'Running' : 'Starting', reason: null, details: [] }],
       sidekicks: status.engines.flatMap(sidekickBodies),

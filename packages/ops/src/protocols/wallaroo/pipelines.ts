@@ -61,8 +61,8 @@ export function pipelineRoutes(app: FastifyInstance, context: Context): void {
 
   post(app, '/v1/api/pipelines/get_version', Type.Object({ version: Type.String() }), async ({ actor, body }) => {
     const version = await pipelines.versionByUuid(actor, body.version);
-    const { name, workspaceId } = await pipelines.get(actor, version.pipelineId);
-    const definition = await writeDefinition(name, version.steps, async (ref) => (await models.versionByName(actor, ref.name, ref.version, workspaceId)).sha256);
+    const { name } = await pipelines.get(actor, version.pipelineId);
+    const definition = await writeDefinition(name, version.steps, async (ref) => (await models.versionByName(actor, ref.name, ref.version)).sha256);
     return { pipeline_id: version.pipelineId, version: version.version, definition };
   }, { readable: generated });
 

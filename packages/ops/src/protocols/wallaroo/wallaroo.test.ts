@@ -149,6 +149,25 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
     });
   });
 
+  it('a public model of another workspace runs in a pipeline, whose status and definition are whole', async () => {
+    await server.ops.domains.models.setVisibility(await server.ops.domains.identity.actorOf(ana.token), own.version, 'public');
+    const workspace = (await eve.post('/v1/api/workspaces/create', { workspace_name: 'borrowers' })).body['workspace_id'] as number;
+    const sha = ((await eve.post('/v1/api/models/get_version_by_id', { model_version_id: own.version })).body as { model_version: { model_version: { file_info: { sha: string } } } }).model_version.model_version.file_info.sha;
+    const model = { name: 'ccfraud', version: own.versionUuid, sha };
+    const made = (await eve.post('/v1/api/pipelines/create', { pipeline_id: 'borrowed', workspace_id: workspace, definition: { id: 'borrowed', steps: [{ ModelInference: { models: [model] } }] } })).body;
+    const { id } = (await eve.post('/v1/api/pipelines/deploy', { deploy_id: 'borrowed', pipeline_version_pk_id: made['pipeline_variant_pk_id'], engine_config: { engine: { replicas: 1, cpu: 0.5 }, enginelb: {}, engineAux: { images: {} } } })).body;
+    const status = () => eve.post('/v1/api/status/get_deployment', { name: `borrowed-${String(id)}` });
+    await until('running', async () => (await status()).body['status'] === 'Running');
+    expect((await status()).body['engines']).toMatchObject([{ model_statuses: { models: [{ ...model, model_version: { name: 'ccfraud' } }] } }]);
+    expect((await eve.post('/v1/api/pipelines/get_version', { version: made['pipeline_variant_version'] })).body).toMatchObject({ definition: { steps: [{ ModelInference: { models: [model] } }] } });
+    expect((await eve.graphql(`{ deployment_by_pk(id: ${String(id)}) { deployment_model_configs { model_config { model { model { name } } } } } }`)).data).toMatchObject({ deployment_by_pk: { deployment_model_configs: [{}] } });
+    // Taken back, it runs on as it is; that it is not to be seen any more is no reason to hide how the pipeline is.
+    await server.ops.domains.models.setVisibility(await server.ops.domains.identity.actorOf(ana.token), own.version, 'private');
+    expect((await status()).body).toMatchObject({ status: 'Running', engines: [{ model_statuses: { models: [model] } }] });
+    await eve.post('/v1/api/pipelines/undeploy', { deployment_id: id });
+    await until('stopped', async () => (await status()).status === 404);
+  });
+
   describe('a GraphQL document', () => {
     const wrong: [string, string, RegExp][] = [
       ['that does not parse', '{ workspace_by_pk(id: 1) {', /Syntax Error/],

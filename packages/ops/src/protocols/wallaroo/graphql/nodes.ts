@@ -126,9 +126,8 @@ const deploymentOf = async (p: Pipeline, s: Session): Promise<Deployment | null>
 
 /** The configs with which the models of a version's steps run; a model that was removed since is left out. */
 async function configsOf(v: PipelineVersion, deploymentId: number | null, s: Session): Promise<Node[]> {
-  const { workspaceId } = await s.pipeline(v.pipelineId);
   const rows = await Promise.all(modelsOf(v.steps).map(async (ref) => {
-    const version = await orNull(s.modelVersionNamed(ref.name, ref.version, workspaceId));
+    const version = await orNull(s.modelVersionNamed(ref.name, ref.version));
     if (version === null) return [];
     const config = await s.config(version.id);
     return [{ id: config.id, deployment_id: deploymentId, model_config_id: config.id, model_config: modelConfigNode(config) }];
@@ -145,8 +144,8 @@ export const pipelineVersionNode = (v: PipelineVersion): Node => ({
   pipeline_pk_id: v.pipelineId,
   pipeline: async (_: object, s: Session) => pipelineNode(await s.pipeline(v.pipelineId)),
   definition: async (_: object, s: Session) => {
-    const { name, workspaceId } = await s.pipeline(v.pipelineId);
-    return writeDefinition(name, v.steps, async (ref) => (await orNull(s.modelVersionNamed(ref.name, ref.version, workspaceId)))?.sha256 ?? '');
+    const { name } = await s.pipeline(v.pipelineId);
+    return writeDefinition(name, v.steps, async (ref) => (await orNull(s.modelVersionNamed(ref.name, ref.version)))?.sha256 ?? '');
   },
   deployment_pipeline_versions: async (_: object, s: Session) => {
     const deployment = await deploymentOf(await s.pipeline(v.pipelineId), s);
