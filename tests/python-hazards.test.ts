@@ -4,44 +4,20 @@ import { join } from 'node:path';
 import { spawn, spawnSync } from 'node:child_process';
 import { utf8At, type Batch, type Column, type TensorColumn, type Utf8 } from '@potoroo/batch';
 import type { Field } from '@potoroo/contract';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython, type PythonModelOptions } from '../packages/engine/src/runtimes/python/python.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { Runtime } from '../packages/engine/src/runtimes/runtime.ts';
-import { pythonRoot, type Environment } from '../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, isolation, temporary } from './frameworks/support.ts';
+import { pythonRoot } from '../packages/ops/src/domains/environments/environments.service.ts';
+import { isolation } from './frameworks/support.ts';
+import { floats, Models, numbers, refusal, scalar, type More } from './support/models.ts';
 
-const { folder, remove } = temporary();
-const running: Runtime[] = [];
-let environment: Environment;
-let count = 0;
-beforeAll(async () => { environment = await environmentOf('sklearn', ['pillow==11.3.0']); }, 600_000);
-afterAll(async () => {
-  await Promise.all(running.map((r) => r.unload()));
-  remove();
-});
+const models = new Models();
+const { folder } = models;
+const [x, y] = [scalar('x'), scalar('y')];
+const step = (body: string, more?: More): Promise<Runtime> => models.step(body, more);
+const load = (file: string, framework: string, more?: More): Promise<Runtime> => models.load(file, framework, more);
 
-const x: Field = { name: 'x', type: 'float64', shape: [] };
-const y: Field = { name: 'y', type: 'float64', shape: [] };
-const floats = (...values: number[]): Batch => ({ rows: values.length, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.from(values) }] });
-const numbers = (batch: Batch): number[] => [...((batch.columns[0] as Column & { values: Float64Array }).values)];
-
-type More = Partial<Omit<PythonModelOptions, 'python'>> & { python?: Partial<PythonModelOptions['python']> };
-async function step(body: string, more: More = {}): Promise<Runtime> {
-  const file = join(folder, `step-${count++}.py`);
-  writeFileSync(file, `import os, sys, time\n${body}\n`);
-  return load(file, 'python', more);
-}
-async function load(file: string, framework: string, { python, ...more }: More = {}): Promise<Runtime> {
-  const runtime = await loadPython({
-    file, fileName: file.split('/').at(-1) ?? '', framework, threads: 1, inputSchema: [x], outputSchema: [y], onLog: () => {}, ...more,
-    python: { environment: environment.hash, python: environment.python, isolation, ...python },
-  });
-  running.push(runtime);
-  return runtime;
-}
 /** A step that doubles rows; where x is -1, -2… it does the first, second… of these things instead, so that its warm-up passes. */
 const doubles = (...bad: string[]): string => `def wallaroo_json(data: dict):\n    x = data['x']\n    mode = -int(min(x))\n${bad.map((code, i) => `    if mode == ${i + 1}:\n        ${code}\n`).join('')}    return {'y': [v * 2 for v in x]}`;
-const refusal = (of: unknown): Promise<{ code: string; message: string }> => Promise.resolve(of).then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
 /** The next request is served, if need be by a new process. */
 const answers = async (runtime: Runtime): Promise<void> => expect(numbers(await runtime.run(floats(1, 2, 3)))).toEqual([2, 4, 6]);
 
@@ -124,7 +100,7 @@ describe('what a model does wrong on a request is an error of that request', () 
     const file = join(folder, 'step-orphan.py');
     writeFileSync(file, "import os\nprint('pid', os.getpid())\ndef wallaroo_json(data: dict):\n    return {'y': data['x']}\n");
     const built = new URL('../packages/engine/dist/runtimes/python/python.js', import.meta.url).href;
-    const options = { file, fileName: 'step.py', framework: 'python', threads: 1, inputSchema: [x], outputSchema: [y], python: { environment: environment.hash, python: environment.python } };
+    const options = { file, fileName: 'step.py', framework: 'python', threads: 1, inputSchema: [x], outputSchema: [y], python: { environment: models.environment.hash, python: models.environment.python } };
     const engine = spawn(process.execPath, ['--input-type=module', '-e', `import { loadPython } from ${JSON.stringify(built)}; await loadPython(${JSON.stringify(options)}); console.log('ready');`], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     await new Promise<void>((resolve) => { engine.stdout.on('data', (d: Buffer) => { if ((output += d.toString()).includes('ready')) resolve(); }); });
@@ -185,7 +161,7 @@ describe('what cannot be loaded is refused with a reason', () => {
     expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('neither predicts nor transforms') as string });
   });
   it.each([['an empty file', ''], ['a file of something else', 'hello world'], ['half a pickle', '\x80\x04\x95\xff\xff']])('%s for a pickle', async (_, content) => {
-    const file = join(folder, `bad-${count++}.pkl`);
+    const file = models.path('.pkl');
     writeFileSync(file, content, 'latin1');
     expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid' });
   });
@@ -249,7 +225,7 @@ print(json.dumps(said))`;
     ['a builder that gives nothing', `z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', '${builder('A')}'); z.close()`, 'must return an instance'],
     ['Python that cannot be read', "z = zipfile.ZipFile(path, 'w'); z.writestr('a.py', 'def ('); z.close()", 'cannot be read as Python'],
   ])('as %s are refused', async (_, script, message) => {
-    const path = join(folder, `bad-${count++}.zip`);
+    const path = models.path('.zip');
     const done = spawnSync('python3', ['-c', `import sys, zipfile\npath = sys.argv[1]\n${script}`, path], { encoding: 'utf8' });
     expect(done.stderr).toBe('');
     expect(await refusal(load(path, 'custom'))).toMatchObject({ code: 'model_invalid', message: expect.stringContaining(message) as string });
@@ -298,7 +274,7 @@ describe.runIf(process.platform === 'linux')('code in a model is contained', () 
     spawnSync('python3', ['-c', `import pickle\nclass E:\n    def __reduce__(self): return (exec, (${JSON.stringify(code)},))\npickle.dump(E(), open(${JSON.stringify(file)}, 'wb'))`]);
     const config = JSON.stringify({ fileName: 'evil.pkl', inputSchema: [{ name: 'inputs', type: 'float64', shape: [4] }], outputSchema: [y] });
     const done = await new Promise<string>((resolve) => {
-      const child = spawn(environment.python, ['-m', 'potoroo_runtime.convert', '--model', file, '--framework', 'sklearn', '--out', join(work, 'out.onnx'), '--work', work, '--config', config], { env: { PATH: process.env['PATH'], PYTHONPATH: pythonRoot, HOME: work, TMPDIR: work }, stdio: ['pipe', 'pipe', 'ignore'] });
+      const child = spawn(models.environment.python, ['-m', 'potoroo_runtime.convert', '--model', file, '--framework', 'sklearn', '--out', join(work, 'out.onnx'), '--work', work, '--config', config], { env: { PATH: process.env['PATH'], PYTHONPATH: pythonRoot, HOME: work, TMPDIR: work }, stdio: ['pipe', 'pipe', 'ignore'] });
       let out = '';
       child.stdout.on('data', (d: Buffer) => { out += d.toString(); });
       child.once('close', () => resolve(out));

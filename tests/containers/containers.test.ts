@@ -5,58 +5,29 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { utf8At, type Batch, type Column, type Utf8 } from '@potoroo/batch';
-import type { Field, PythonModel } from '@potoroo/contract';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython } from '../../packages/engine/src/runtimes/python/python.ts';
+import { utf8At, type Column, type Utf8 } from '@potoroo/batch';
+import type { PythonModel } from '@potoroo/contract';
+import { describe, expect, it } from 'vitest';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
 import { Sidekicks } from '../../packages/engine/src/runtimes/sidekicks.ts';
-import type { Environment } from '../../packages/ops/src/domains/environments/environments.service.ts';
-import { environmentOf, temporary } from '../frameworks/support.ts';
+import { floats, Models, refusal, scalar, type More } from '../support/models.ts';
 import { containers, podman, runArgs } from './podman.ts';
 
 const built = (name: string): string => fileURLToPath(new URL(`../../packages/engine/dist/${name}`, import.meta.url));
-const { folder, remove } = temporary();
-const running: Runtime[] = [];
-let environment: Environment;
-let count = 0;
-beforeAll(async () => { environment = await environmentOf('sklearn', ['pillow==11.3.0']); }, 600_000);
-afterAll(async () => {
-  await Promise.all(running.map((r) => r.unload()));
-  remove();
-});
-
-const x: Field = { name: 'x', type: 'float64', shape: [] };
-const y: Field = { name: 'y', type: 'string', shape: [] };
-const row = (value: number): Batch => ({ rows: 1, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.of(value) }] });
-
-function script(body: string): string {
-  const file = join(folder, `step-${count++}.py`);
-  writeFileSync(file, `import json, os, sys, time\n${body}\n`);
-  return file;
-}
-const options = (file: string, python: Partial<PythonModel>) => ({
-  file, fileName: 'step.py', framework: 'python', threads: 1, inputSchema: [x], outputSchema: [y], onLog: () => {},
-  python: { environment: environment.hash, python: environment.python, isolation: 'container' as const, ...python },
-});
-async function load(body: string, python: Partial<PythonModel> = {}): Promise<Runtime> {
-  const runtime = await loadPython(options(script(body), python));
-  running.push(runtime);
-  return runtime;
-}
+const models = new Models({ outputSchema: [scalar('y', 'string')] });
+const load = (body: string, python: Partial<PythonModel> = {}, more: More = {}): Promise<Runtime> => models.step(body, { ...more, python });
 /** What a step found out, as it says it in its answer. */
 async function told(runtime: Runtime, value = 1): Promise<unknown> {
-  const { values } = (await runtime.run(row(value))).columns[0] as Column & { values: Utf8 };
+  const { values } = (await runtime.run(floats(value))).columns[0] as Column & { values: Utf8 };
   return JSON.parse(utf8At(values, 0));
 }
 const tells = (expression: string): string => `def wallaroo_json(data):\n    found = {}\n    ${expression.split('\n').join('\n    ')}\n    return {'y': [json.dumps(found)] * len(data['x'])}`;
-const refusal = (of: unknown): Promise<{ code: string; message: string }> => Promise.resolve(of).then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
 
 describe('the limits of a container', () => {
   it('memory is hard: what is over it is ended by the kernel, which is said, and the next request is served', async () => {
     // Shared memory, which no limit on a process counts.
     const runtime = await load(`import mmap\n${tells('if data["x"][0] < 0:\n    held = mmap.mmap(-1, 1 << 30)\n    for at in range(0, 1 << 30, 4096): held[at] = 1')}`, { memoryBytes: 300 << 20 });
-    expect(await refusal(runtime.run(row(-1)))).toMatchObject({ code: 'engine_out_of_memory', message: expect.stringContaining('all of its 300 MiB of memory') as string });
+    expect(await refusal(runtime.run(floats(-1)))).toMatchObject({ code: 'engine_out_of_memory', message: expect.stringContaining('all of its 300 MiB of memory') as string });
     expect(await told(runtime)).toEqual({});
   });
 
@@ -98,17 +69,16 @@ describe('what a container uses', () => {
   it('of memory and the processor is told as it is of a process, and again when it was started again', async () => {
     const sidekicks = new Sidekicks('engine-1', () => Promise.resolve());
     const sidekick = sidekicks.add({ id: 1, name: 'step', version: 'v', configId: 1, sha256: '', file: '', fileName: 'step.py', framework: 'python', config: {} }, 0, false);
-    const runtime = await loadPython({ ...options(script(`held = b'x' * (200 << 20)\n${tells('if data["x"][0] < 0: os._exit(7)')}`), {}), sidekick });
-    running.push(runtime);
+    const runtime = await load(`held = b'x' * (200 << 20)\n${tells('if data["x"][0] < 0: os._exit(7)')}`, {}, { sidekick });
     const told = () => sidekicks.list()[0];
     const mebibytes = (): number => (told()?.memoryBytes ?? 0) / 2 ** 20;
     await expect.poll(mebibytes).toBeGreaterThan(200);
     expect(mebibytes()).toBeLessThan(400);
     expect(told()).toMatchObject({ state: 'running', pid: null });
     expect(told()?.cpuSeconds).toBeGreaterThan(0.05);
-    expect(await refusal(runtime.run(row(-1)))).toMatchObject({ code: 'model_process_lost' });
+    expect(await refusal(runtime.run(floats(-1)))).toMatchObject({ code: 'model_process_lost' });
     expect(told()).toMatchObject({ state: 'error', memoryBytes: null, cpuSeconds: null });
-    await runtime.run(row(1));
+    await runtime.run(floats(1));
     await expect.poll(mebibytes).toBeGreaterThan(200);
     expect(told()?.restarts).toBe(1);
   });
@@ -117,11 +87,7 @@ describe('what a container uses', () => {
 describe('a challenger in a container', () => {
   const groups = 'groups = ("cpu.weight", "cpu.idle") if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ("cpu/cpu.shares", "cpu/cpu.idle")';
   const rank = tells(`${groups}\nfound = [int(open("/sys/fs/cgroup/" + name).read()) for name in groups] + [os.sched_getscheduler(0)]`);
-  const challenger = async (body: string): Promise<Runtime> => {
-    const runtime = await loadPython({ ...options(script(body), {}), yields: true });
-    running.push(runtime);
-    return runtime;
-  };
+  const challenger = (body: string): Promise<Runtime> => load(body, {}, { yields: true });
 
   it('has the least weight there is, and its processes the lowest rank; others have what is usual', async () => {
     const runtime = await challenger(rank);
@@ -180,7 +146,7 @@ describe('containers do not outlive what they are for', () => {
     ['that waits', 'pass'],
     ['in the middle of work that never lets go', 'if data["x"][0] < 0:\n    import ctypes, signal\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\n    ctypes.PyDLL(None).pause()'],
   ])('one of an engine that is killed %s ends by itself', async (_, body) => {
-    const setup = JSON.stringify(options(script(tells(body)), {}));
+    const setup = JSON.stringify(models.options(models.script(tells(body)), 'python'));
     const program = `import { loadPython } from ${JSON.stringify(new URL(`file://${built('runtimes/python/python.js')}`).href)};
       const runtime = await loadPython(${setup});
       void runtime.run({ rows: 1, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.of(-1) }] }).catch(() => {});
@@ -226,14 +192,14 @@ describe('a machine that cannot run it says what is missing', () => {
   });
   /** A PATH with these programs alone. */
   const path = (programs: Record<string, string>): string => {
-    const bin = join(folder, `bin-${count++}`);
+    const bin = models.path('');
     mkdirSync(bin);
     for (const [name, text] of Object.entries(programs)) writeFileSync(join(bin, name), text, { mode: 0o755 });
     return bin;
   };
 
   it('no tool at all', async () => {
-    expect(await inChild({ PATH: folder })).toMatchObject({ ok: false, code: 'container_unavailable', message: expect.stringMatching(/podman: it is not installed; docker: it is not installed.*apt-get install podman/) as string });
+    expect(await inChild({ PATH: models.folder })).toMatchObject({ ok: false, code: 'container_unavailable', message: expect.stringMatching(/podman: it is not installed; docker: it is not installed.*apt-get install podman/) as string });
   });
   it('a docker without its daemon is not taken for one that works', async () => {
     const bin = path({ docker: '#!/bin/sh\necho "Cannot connect to the Docker daemon. Is the docker daemon running?" >&2\nexit 1\n' });

@@ -1,36 +1,19 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Batch, Column } from '@potoroo/batch';
-import type { Field } from '@potoroo/contract';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadPython, type PythonModelOptions } from '../../packages/engine/src/runtimes/python/python.ts';
+import type { Batch } from '@potoroo/batch';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { Runtime } from '../../packages/engine/src/runtimes/runtime.ts';
-import { temporary } from '../frameworks/support.ts';
+import { Sidekicks } from '../../packages/engine/src/runtimes/sidekicks.ts';
+import { floats, Models, numbers, refusal, scalar, type More } from '../support/models.ts';
 import { buildMlflowImages, buildServerImage, descriptor, type Release } from './images.ts';
-import { containers } from './podman.ts';
+import { containers, podman } from './podman.ts';
 
-const { folder, remove } = temporary();
-const running: Runtime[] = [];
+const models = new Models();
+const { folder } = models;
 beforeAll(() => { buildServerImage('server', 'well'); }, 300_000);
-afterAll(async () => {
-  await Promise.all(running.map((r) => r.unload()));
-  remove();
-});
 
-const scalar = (name: string, type: Field['type'] = 'float64'): Field => ({ name, type, shape: [] });
-const floats = (...values: number[]): Batch => ({ rows: values.length, columns: [{ kind: 'tensor', name: 'x', type: 'float64', shape: [], values: Float64Array.from(values) }] });
-const numbers = (batch: Batch, at = 0): number[] => [...((batch.columns[at] as Column & { values: Float64Array }).values)];
-const refusal = (of: unknown): Promise<{ code: string; message: string }> => Promise.resolve(of).then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
-
-type More = Partial<Omit<PythonModelOptions, 'python'>> & { python?: Partial<PythonModelOptions['python']> };
-async function load(image: string, { python, ...more }: More = {}): Promise<Runtime> {
-  const runtime = await loadPython({
-    file: descriptor(image, folder), fileName: image, framework: 'mlflow-image', threads: 1, inputSchema: [scalar('x')], outputSchema: [scalar('y')], onLog: () => {}, ...more,
-    python: { isolation: 'container', ...python },
-  });
-  running.push(runtime);
-  return runtime;
-}
+const load = (image: string, more?: More): Promise<Runtime> => models.load(descriptor(image, folder), 'mlflow-image', more);
+const refused = (file: string): Promise<{ code: string; message: string }> => refusal(models.load(file, 'mlflow-image'));
 /** The server of the tests, behaving as it is told. */
 const server = (behaves: string, more: More = {}): Promise<Runtime> => load('server', { ...more, python: { ...more.python, env: { BEHAVES: behaves, ...more.python?.env } } });
 
@@ -57,8 +40,7 @@ describe.each(['current', 'guide'] as const)('an image of MLflow (%s)', (release
   });
 
   it('is ready without schemas when it answers its ping', async () => {
-    const runtime = await loadPython({ file: descriptor(`${release}-bikes`, folder), fileName: 'bikes', framework: 'mlflow-image', threads: 1, onLog: () => {}, python: { isolation: 'container' } });
-    running.push(runtime);
+    const runtime = await load(`${release}-bikes`, { inputSchema: [], outputSchema: [] });
     expect(runtime.describe()).toMatchObject({ inputs: [], outputs: [] });
   });
 });
@@ -118,13 +100,25 @@ describe('a server in an image', () => {
   ])('whose file %s is refused', async (_, text) => {
     const file = join(folder, 'bad.json');
     writeFileSync(file, text);
-    expect(await refusal(loadPython({ file, fileName: 'bad', framework: 'mlflow-image', threads: 1, python: { isolation: 'container' } }))).toMatchObject({ code: 'model_invalid' });
+    expect(await refused(file)).toMatchObject({ code: 'model_invalid' });
   });
 
   it('that is not on this machine is refused', async () => {
     const file = join(folder, 'gone.json');
     writeFileSync(file, JSON.stringify({ image: `localhost/gone@sha256:${'0'.repeat(64)}` }));
-    expect(await refusal(loadPython({ file, fileName: 'gone', framework: 'mlflow-image', threads: 1, python: { isolation: 'container' } }))).toMatchObject({ code: 'image_unavailable' });
+    expect(await refused(file)).toMatchObject({ code: 'image_unavailable' });
+  });
+
+  it('that challenges gives way to what answers, and what it uses is told', async () => {
+    const sidekicks = new Sidekicks('engine-1', () => Promise.resolve());
+    const sidekick = sidekicks.add({ id: 1, name: 'server', version: 'v', configId: 1, sha256: '', file: '', fileName: 'server', framework: 'mlflow-image', config: {} }, 0, true);
+    const before = containers();
+    const runtime = await load('server', { yields: true, sidekick });
+    const [own = ''] = containers().filter((name) => !before.includes(name));
+    const idle = (): string => podman('exec', own, 'sh', '-c', 'cat /sys/fs/cgroup/cpu.idle /sys/fs/cgroup/cpu/cpu.idle 2>/dev/null || true');
+    await expect.poll(idle, { timeout: 20_000 }).toBe('1');
+    await expect.poll(() => sidekicks.list()[0]?.memoryBytes ?? 0).toBeGreaterThan(1 << 20);
+    await runtime.unload();
   });
 
   it('leaves nothing behind when it is unloaded', async () => {

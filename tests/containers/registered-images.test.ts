@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Field } from '@potoroo/contract';
 import { Potoroo, type ModelVersion, type Workspace } from '@potoroo/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporary } from '../frameworks/support.ts';
 import { setUpClientPython } from '../python-client/setup.mjs';
+import { refusal, scalar } from '../support/models.ts';
 import { admin, startServer, type Server } from '../support/server.ts';
 import { buildMlflowImages, buildServerImage, startRegistry, type Expected, type ImageRegistry } from './images.ts';
 import { build, containers, podman } from './podman.ts';
@@ -57,9 +57,7 @@ afterAll(async () => {
   remove();
 });
 
-const scalar = (name: string): Field => ({ name, type: 'float64', shape: [] });
 const schemas = { inputSchema: [scalar('x')], outputSchema: [scalar('y')] };
-const refusal = (of: Promise<unknown>): Promise<{ code: string; message: string }> => of.then((v) => { throw new Error(`was not refused: ${JSON.stringify(v)}`); }, (error: { code: string; message: string }) => error);
 /** With all of its names. */
 const gone = (image: string): void => { podman('rmi', '--force', ...podman('images', '--quiet', '--no-trunc', '--filter', `reference=${image}`).split('\n').filter((id) => id !== ''), image); };
 

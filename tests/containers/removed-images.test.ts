@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Field } from '@potoroo/contract';
 import { Potoroo, type ModelVersion, type Workspace } from '@potoroo/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporary } from '../frameworks/support.ts';
+import { scalar } from '../support/models.ts';
 import { admin, root, startServer, type Server } from '../support/server.ts';
 import { buildServerImage, startRegistry, type ImageRegistry } from './images.ts';
 import { build, podman, runArgs } from './podman.ts';
@@ -45,9 +45,8 @@ function pushed(): string {
 const names = (): string[] => podman('images', '--format', '{{.Repository}}:{{.Tag}}').split('\n');
 const isHere = (image: string): boolean => names().some((name) => name.includes(image.slice(image.indexOf('/'), image.lastIndexOf(':'))));
 const marks = (image: string): string[] => names().filter((name) => name.startsWith('localhost/potoroo-') && name.includes(image.slice(image.indexOf('/'), image.lastIndexOf(':'))));
-const scalar = (name: string): Field => ({ name, type: 'float64', shape: [] });
 const register = (image: string, where = workspace): Promise<ModelVersion> => where.registerImage('served', { image, inputSchema: [scalar('x')], outputSchema: [scalar('y')] });
-const gone = (image: string): Promise<void> => expect.poll(() => isHere(image), { timeout: 30_000, interval: 200 }).toBe(false);
+const gone = async (image: string): Promise<void> => { await expect.poll(() => isHere(image), { timeout: 30_000, interval: 200 }).toBe(false); };
 /** The server has looked through its images since: it does so in their order. */
 async function lookedThrough(where = workspace): Promise<void> {
   const other = pushed();
