@@ -107,6 +107,7 @@ describe('from a file to predictions', () => {
     const [row] = await pipeline.infer(rows.slice(0, 1), { dataset: ['metadata.request_id'], requestId: ids[0]!, timeoutMs: 100_000 });
     expect(row).toEqual({ 'metadata.request_id': ids[0] });
     await pipeline.infer(arrowRows(), { dataset: ['out'], requestId: ids[1]! });
+    await expect(pipeline.infer(rows, { requestId: 'two words' })).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('"two words"') });
     const logged = async (): Promise<unknown[]> => (await pipeline.logs({ limit: 100_000 }).toArray()).map((record) => record['metadata.request_id']);
     await expect.poll(logged, { timeout: 10_000 }).toEqual(expect.arrayContaining(ids));
   });

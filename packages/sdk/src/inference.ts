@@ -33,12 +33,14 @@ export function inferAt(transport: Transport, where: (options: CallOptions) => s
 }
 
 async function send(transport: Transport, path: string, input: InferenceInput, options: InferOptions): Promise<InferenceRow[] | Table | Batch> {
-  const { signal, timeoutMs, dataset = ['*'] } = options;
+  const { signal, timeoutMs, dataset = ['*'], requestId } = options;
+  // The server makes an id of its own where it cannot take the given one: the caller would look for a record that is not there.
+  if (requestId !== undefined && !/^[\w.:-]{1,128}$/.test(requestId)) throw new PotorooError('invalid_request', `requestId is ${JSON.stringify(requestId)}: use 1 to 128 of A-Z a-z 0-9 . : _ -.`, { fields: [{ field: 'requestId', message: 'use 1 to 128 of A-Z a-z 0-9 . : _ -' }] });
   const datasetExclude = options.datasetExclude ?? (dataset.some((name) => name === 'metadata' || name.startsWith('metadata.')) ? [] : ['metadata']);
   const query = { 'dataset[]': dataset, 'dataset.exclude[]': datasetExclude, 'dataset.separator': options.datasetSeparator ?? '.' };
   const call = { signal, timeoutMs, method: 'POST', query } as const;
   const more = {
-    ...(options.requestId !== undefined && { 'x-request-id': options.requestId }),
+    ...(requestId !== undefined && { 'x-request-id': requestId }),
     // Who waits longer than servers usually do says so.
     ...(timeoutMs !== undefined && Number.isFinite(timeoutMs) && timeoutMs > 0 && { 'request-timeout': String(timeoutMs / 1000) }),
   };

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import type { ApiModelConfig } from '@potoroo/contract';
 import { PotorooError, type Field, type ModelConfig } from '@potoroo/sdk';
-import { action, collect, example, moment, type ContextOf } from '../command.ts';
+import { action, collect, example, moment, wholeNumber, type ContextOf } from '../command.ts';
 import { findModel, findModelVersion } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 
-interface ConfigureOptions { tensorField?: readonly string[]; batch?: 'single' | 'many'; filterThreshold?: number; inputSchema?: string; outputSchema?: string }
+interface ConfigureOptions { tensorField?: readonly string[]; batch?: 'single' | 'many'; filterThreshold?: number; concurrency?: number; inputSchema?: string; outputSchema?: string }
 interface SearchOptions { after?: Date; before?: Date; everywhere?: boolean }
 
 /** What can be done with a model after its upload. A model is `<name>` for its newest version, or `<name>@<version>`. */
@@ -23,6 +23,7 @@ export function addModelVersions(model: Command, contextOf: ContextOf): void {
     .option('-t, --tensor-field <name>', "name that replaces the model's own input name; once for each input", collect)
     .addOption(new Option('--batch <rows>', 'rows that it takes at once').choices(['single', 'many']))
     .addOption(new Option('--filter-threshold <n>', 'threshold for what it filters').argParser(Number))
+    .option('--concurrency <n>', 'requests that each of its processes works on at once, 1 to 64; for models that Python runs', wholeNumber(1))
     .option('--input-schema <file>', 'JSON array of its inputs, as `model show --json` prints them')
     .option('--output-schema <file>', 'JSON array of its outputs')
     .action(action(contextOf, async (context, reference: string, options: ConfigureOptions) => {
@@ -33,7 +34,7 @@ export function addModelVersions(model: Command, contextOf: ContextOf): void {
       const config: ModelConfig = {
         ...before, ...(single ? { batchConfig: 'single' } : {}),
         ...(options.tensorField === undefined ? {} : { tensorFields: [...options.tensorField] }),
-        ...(options.filterThreshold === undefined ? {} : { filterThreshold: options.filterThreshold }),
+        ...(options.filterThreshold === undefined ? {} : { filterThreshold: options.filterThreshold }), ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
         ...(options.inputSchema === undefined ? {} : { inputSchema: fieldsFrom(options.inputSchema) }), ...(options.outputSchema === undefined ? {} : { outputSchema: fieldsFrom(options.outputSchema) }),
       };
       await version.configure(config, { signal: context.signal });
@@ -71,11 +72,15 @@ export function addModelVersions(model: Command, contextOf: ContextOf): void {
 }
 
 function describe(config: ApiModelConfig): string {
-  const fields = (list: readonly Field[] | undefined): string | null => (list === undefined ? null : list.map((f) => `${f.name} ${f.type}${f.shape.length === 0 ? '' : `[${f.shape.join(',')}]`}`).join(', '));
   return pairs([
     ['runtime', config.runtime], ['tensor fields', config.tensorFields?.join(', ')], ['rows at once', config.batchConfig === 'single' ? 'one' : 'any'], ['filter threshold', config.filterThreshold],
-    ['inputs', fields(config.inputSchema)], ['outputs', fields(config.outputSchema)],
+    ['requests at once', config.concurrency], ['inputs', fieldsText(config.inputSchema ?? config.inputs)], ['outputs', fieldsText(config.outputSchema ?? config.outputs)],
   ]);
+}
+
+/** `tensor float32[30], …`; a free dimension is `?`. */
+export function fieldsText(list: readonly Field[] | null): string {
+  return list === null ? 'not known yet' : list.map((f) => `${f.name} ${f.type}${f.shape.length === 0 ? '' : `[${f.shape.map((n) => (n < 0 ? '?' : n)).join(',')}]`}`).join(', ');
 }
 
 /** Of what is in it the server says what is wrong. */

@@ -1,12 +1,12 @@
 import { basename, extname } from 'node:path';
 import { Argument, type Command } from 'commander';
-import { PotorooError, type Field, type ModelVersion } from '@potoroo/sdk';
+import { PotorooError, type ModelVersion } from '@potoroo/sdk';
 import { action, collect, example, type ContextOf } from '../command.ts';
 import { findModel, findModelVersion } from '../find.ts';
 import { bytesText, pairs, show, table } from '../output.ts';
 import { addLogs } from './inference.ts';
 import { addRegisterImage } from './model-image.ts';
-import { addModelVersions } from './model-versions.ts';
+import { addModelVersions, fieldsText } from './model-versions.ts';
 import { logText, progress } from '../progress.ts';
 import { uploadOptionsOf, withUploadOptions, type GivenOptions } from '../upload-options.ts';
 
@@ -109,13 +109,8 @@ function describe(version: ModelVersion, more: readonly (readonly [string, strin
   const { info } = version;
   return pairs([
     ['name', info.name], ['version', info.version], ['framework', info.framework], ['file', `${info.fileName} (${bytesText(info.size)})`], ['sha256', info.sha256],
-    ['status', info.reason === null ? info.status : `${info.status}: ${info.reason.message}`], ['inputs', fields(info.inputs)], ['outputs', fields(info.outputs)], ...more,
+    ['status', info.reason === null ? info.status : `${info.status}: ${info.reason.message}`], ['inputs', fieldsText(info.inputs)], ['outputs', fieldsText(info.outputs)], ...more,
   ]);
-}
-
-/** `tensor float32[30], …`; a free dimension is `?`. */
-function fields(list: readonly Field[] | null): string {
-  return list === null ? 'not known yet' : list.map((f) => `${f.name} ${f.type}${f.shape.length === 0 ? '' : `[${f.shape.map((n) => (n < 0 ? '?' : n)).join(',')}]`}`).join(', ');
 }
 
 const endings: Readonly<Record<string, string>> = { '.onnx': 'onnx', '.py': 'python' };
