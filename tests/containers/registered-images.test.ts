@@ -39,7 +39,6 @@ beforeAll(async () => {
   for (const [name, behaves] of [['well', 'well'], ['pid', 'pid'], ['wrong', 'other-names'], ['silent', 'never-ready']] as const) {
     buildServerImage(name, behaves);
     images[name] = registry.push(name, `team/${name}:1`);
-    podman('rmi', `localhost/${name}`); // it has another digest than the one that is pushed
   }
   for (const [name, arch] of [['arm', 'arm64'], ['empty', 'amd64']] as const) {
     const context = join(folder, name);

@@ -35,7 +35,8 @@ export async function inspectImage(tool: ContainerTool, image: string): Promise<
   const repository = repositoryOf(image);
   const digests = (found.RepoDigests ?? []).map(whole);
   const own = digests.filter((name) => name.startsWith(`${repository}@`));
-  const name = own.find((one) => one.endsWith(found.Digest ?? '-')) ?? own[0] ?? image;
+  // What was built here and then pushed has the digest that it had before too, which no registry knows.
+  const name = own.find((one) => one === image) ?? own.find((one) => !one.endsWith(found.Digest ?? '-')) ?? own[0] ?? image;
   const { Entrypoint, Cmd, ExposedPorts } = found.Config ?? {};
   return {
     id: found.Id ?? image, tags: (found.RepoTags ?? []).map(whole), digests,
