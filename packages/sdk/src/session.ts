@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { PotorooError } from '@potoroo/contract';
+import { heldTo } from './held.ts';
 import { errorOf } from './problem.ts';
 
 /** What the server hands out for a password or a refresh token. `expiresAt` is in milliseconds since the epoch. */
@@ -126,8 +127,9 @@ export class Session {
 
   async #post(path: string, form: Record<string, string>): Promise<Response> {
     const { url, fetch } = this.#options;
+    const signal = AbortSignal.timeout(30_000);
     try {
-      return await fetch(new URL(path, url), { method: 'POST', body: new URLSearchParams({ client_id: clientId, ...form }), signal: AbortSignal.timeout(30_000), redirect: 'error' });
+      return heldTo(signal, await fetch(new URL(path, url), { method: 'POST', body: new URLSearchParams({ client_id: clientId, ...form }), signal, redirect: 'error' }));
     } catch (error) {
       throw new PotorooError('unreachable', `No Potoroo answers at ${url.origin}. Is it running, and is the address right?`, { cause: error });
     }

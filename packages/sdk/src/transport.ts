@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isPotorooError, PotorooError } from '@potoroo/contract';
+import { heldTo } from './held.ts';
 import { errorOf } from './problem.ts';
 import type { Session } from './session.ts';
 
@@ -149,12 +150,6 @@ const stillAtWork = (call: Call, error: PotorooError): boolean => error.code ===
 
 function anyOf(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
   return a === undefined ? b : b === undefined ? a : AbortSignal.any([a, b]);
-}
-
-/** The answer with a body that ends when the signal aborts: fetch loses what ties the two to the garbage collector, and who reads would wait for ever. */
-function heldTo(signal: AbortSignal | undefined, response: Response): Response {
-  if (signal === undefined || response.body === null) return response;
-  return new Response(response.body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), { signal }), response);
 }
 
 /** Milliseconds: what the server asks for, at most ten seconds, else doubling with some spread so that clients do not march in step. */
