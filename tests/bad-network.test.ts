@@ -45,6 +45,34 @@ async function breakingAt(bytes: number | 'the answer'): Promise<{ url: string; 
   return { url: `http://127.0.0.1:${(gate.address() as AddressInfo).port}`, uploads: () => uploads };
 }
 
+it('an upload that was answered by nobody, as the server was killed, is known to the next server', async () => {
+  const own = await temporaryFolder();
+  const data = join(own.path, 'data');
+  let running = await startServer(data);
+  try {
+    const potoroo = new Potoroo({ url: running.url, ...admin });
+    const { id } = await potoroo.workspaces.default();
+    const send = async (url: string, token: string) => fetch(`${url}/api/v1/workspaces/${id}/models/m/versions?framework=onnx`, { method: 'PUT', headers: { authorization: `Bearer ${token}`, 'idempotency-key': 'k' }, body: 'no model' });
+    // Most often it is cut off; where the answer is quicker, that is as good.
+    let end: string | undefined;
+    const answered = send(running.url, await potoroo.token()).then(async (answer) => `${answer.status} ${await answer.text()}`, String).then((text) => { end = text; });
+    const models = (client: Potoroo) => client.models.list({ workspaceId: id, name: 'm' }).toArray();
+    await expect.poll(async () => end !== undefined || (await models(potoroo)).length === 1, { interval: 5 }).toBe(true);
+    expect(end ?? '200').toMatch(/^200/);
+    running.process.kill('SIGKILL');
+    await once(running.process, 'exit');
+    await answered;
+    running = await startServer(data);
+    const next = new Potoroo({ url: running.url, ...admin });
+    const again = await send(running.url, await next.token());
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, 'true']);
+    expect((await models(next)).flatMap((model) => model.versions.map((version) => version.id))).toEqual([((await again.json()) as { id: number }).id]);
+  } finally {
+    await running.stop();
+    await own.remove();
+  }
+});
+
 it.each([['while the file is sent', 300_000], ['when it has arrived', 'the answer']] as const)('an upload whose connection breaks %s is sent again and makes one version', async (what, at) => {
   const gate = await breakingAt(at);
   const potoroo = new Potoroo({ url: gate.url, ...admin });

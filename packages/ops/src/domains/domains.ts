@@ -142,6 +142,8 @@ export interface UploadInput {
   content: AsyncIterable<Uint8Array>;
   /** Milliseconds to wait for what becomes of it; a few seconds when not given. */
   patienceMs?: number;
+  /** Told of the version as soon as it is written down, before its test load. */
+  onAdded?: (version: ModelVersion) => Promise<void>;
 }
 export interface Frameworks {
   frameworks: { name: string; runtime: string; converts: boolean; archive: 'no' | 'always' | 'maybe'; requirements: string[]; guideRequirements: string[] }[];
@@ -343,7 +345,7 @@ export interface RegisteredModel { name: string; description: string | null; use
 /** `path` is from the model's folder on; `address` is what to upload it by. */
 export interface RegistryArtifact { path: string; address: string; directory: boolean; size: number | null; modifiedAt: Date | null }
 /** `path`: the address of an artifact, or `models:/<model>/<version>` for the whole folder of a version. */
-export type RegistryUpload = Omit<UploadInput, 'fileName' | 'content' | 'patienceMs'> & { path: string };
+export type RegistryUpload = Omit<UploadInput, 'fileName' | 'content' | 'patienceMs' | 'onAdded'> & { path: string };
 /** Every method that asks the registry throws registry_unreachable, registry_refused, registry_invalid or address_refused when it cannot. */
 export interface Registries {
   /** Also puts it into the workspace: the actor's own one when none is given. @throws invalid_name, invalid_request */

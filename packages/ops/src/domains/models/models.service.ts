@@ -78,6 +78,7 @@ export class ModelService implements Models {
       // What Python loads depends on more than its bytes: schemas, requirements.
       (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
     );
+    await input.onAdded?.(version);
     if (version.status === 'ready') return version;
     return this.#settled(version, input.patienceMs ?? patienceMs);
   }

@@ -13,7 +13,9 @@ export type HeldKey = Pick<Row, 'userUuid' | 'key' | 'createdAt'>;
 /** Of one user; beyond it the oldest are forgotten before their day is over. */
 const keysPerUser = 10_000;
 
-const holds = ({ userUuid, key, createdAt }: HeldKey) => (eb: ExpressionBuilder<Database, 'idempotencyKeys'>) => eb.and([eb('userUuid', '=', userUuid), eb('key', '=', key), eb('createdAt', '=', createdAt), eb('status', 'is', null)]);
+type Where = (eb: ExpressionBuilder<Database, 'idempotencyKeys'>) => ReturnType<typeof eb.and>;
+const took = ({ userUuid, key, createdAt }: HeldKey): Where => (eb) => eb.and([eb('userUuid', '=', userUuid), eb('key', '=', key), eb('createdAt', '=', createdAt)]);
+const holds = (held: HeldKey): Where => (eb) => eb.and([took(held)(eb), eb('status', 'is', null)]);
 
 export class IdempotencyStore {
   readonly #db: Kysely<Database>;
@@ -45,8 +47,9 @@ export class IdempotencyStore {
     return (await this.#db.updateTable('idempotencyKeys').set({ renewedAt: now }).where(holds(held)).executeTakeFirst()).numUpdatedRows > 0n;
   }
 
+  /** Also in the place of what the same request has answered before. */
   async answer(held: HeldKey, status: number, answer: Json, content: string | null): Promise<void> {
-    await this.#db.updateTable('idempotencyKeys').set({ status, answer, content }).where(holds(held)).execute();
+    await this.#db.updateTable('idempotencyKeys').set({ status, answer, content }).where(took(held)).execute();
   }
 
   /** Whether this call let go of an unanswered key; with `renewedAt`, only when nothing has been heard of its request since. */

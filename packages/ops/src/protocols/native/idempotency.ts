@@ -11,6 +11,8 @@ const renewMs = 10_000;
 const abandonedMs = 60_000;
 
 type Content = AsyncIterable<Uint8Array>;
+/** Does what is asked for: with the file that it is given, and telling what will be answered as soon as it is done, when the answer itself takes longer. */
+type Run = (content: Content, done: (answer: unknown) => Promise<void>) => Promise<unknown>;
 /** What makes a request the same as another: all that is said in it and, of an upload, the file. */
 export interface Sameness { readonly said: readonly unknown[]; readonly content?: Content }
 async function* nothing(): AsyncGenerator<Uint8Array> { yield* []; }
@@ -30,13 +32,10 @@ export class Idempotency {
     this.#clock = clock;
   }
 
-  /**
-   * @param run reads the file that it is given, not that of `same`
-   * @throws idempotency_conflict, conflict while the first request is still at work
-   */
-  async once(request: FastifyRequest, reply: FastifyReply, status: number, same: Sameness, run: (content: Content) => Promise<unknown>): Promise<unknown> {
+  /** @throws idempotency_conflict, conflict while the first request is still at work */
+  async once(request: FastifyRequest, reply: FastifyReply, status: number, same: Sameness, run: Run): Promise<unknown> {
     const key = request.headers['idempotency-key'];
-    if (key === undefined) return run(same.content ?? nothing());
+    if (key === undefined) return run(same.content ?? nothing(), async () => {});
     if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
       throw new PotorooError('invalid_request', 'The header Idempotency-Key has to be 1 to 255 printable characters, once.', { fields: [{ field: 'Idempotency-Key', message: '1 to 255 printable characters' }] });
     }
@@ -57,7 +56,7 @@ export class Idempotency {
     return JSON.parse(known.answer);
   }
 
-  async #run(held: HeldKey, status: number, content: Content | undefined, run: (content: Content) => Promise<unknown>): Promise<unknown> {
+  async #run(held: HeldKey, status: number, content: Content | undefined, run: Run): Promise<unknown> {
     const clock = this.#clock;
     const renew = async (): Promise<void> => {
       if (!(await this.#store.renew(held, clock()))) throw new PotorooError('conflict', 'Nothing came of this upload for so long that a later request with its Idempotency-Key went before it: ask for the answer of that one.');
@@ -79,8 +78,9 @@ export class Idempotency {
     // While a file arrives its pieces tell: a connection that is dead must not hold the key.
     const timer = setInterval(() => { if (content === undefined || arrived !== null) renew().catch(() => {}); }, renewMs).unref();
     try {
-      const answer = await run(content === undefined ? nothing() : read(content));
-      await this.#store.answer(held, status, JSON.stringify(answer), arrived);
+      const keep = (answer: unknown): Promise<void> => this.#store.answer(held, status, JSON.stringify(answer), arrived);
+      const answer = await run(content === undefined ? nothing() : read(content), keep);
+      await keep(answer);
       return answer;
     } catch (error) {
       await this.#store.release(held);
