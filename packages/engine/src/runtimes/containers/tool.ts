@@ -37,8 +37,8 @@ export function ask(command: readonly string[], args: readonly string[], { timeo
   });
 }
 
-/** The last thing that a tool said, in one line. */
-export const lastLine = (text: string): string => (text.trim().split('\n').at(-1) ?? '').replace(/^(Error|error): /, '').slice(0, 500);
+/** The last thing that a tool said, in one line without its full stop; docker ends with where to read on. */
+export const lastLine = (text: string): string => (text.trim().split('\n').findLast((line) => !line.startsWith("See 'docker")) ?? '').trim().replace(/^(Error|error|docker): /, '').replace(/\.$/, '').slice(0, 500);
 
 let found: Promise<ContainerTool> | undefined;
 
