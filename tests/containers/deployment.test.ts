@@ -2,17 +2,18 @@ import { once } from 'node:events';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Field } from '@potoroo/contract';
-import { Potoroo, type ModelVersion, type Workspace } from '@potoroo/sdk';
+import { Potoroo, shadow, type ModelVersion, type Workspace } from '@potoroo/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { environmentOf, environmentsFolder, temporary } from '../frameworks/support.ts';
 import { admin, startServer, type Server } from '../support/server.ts';
-import { containers } from './podman.ts';
+import { containers, podman } from './podman.ts';
 
 const { folder, remove } = temporary();
 const data = join(folder, 'data');
 let server: Server;
 let workspace: Workspace;
 let model: ModelVersion;
+let challenger: ModelVersion;
 
 async function start(): Promise<void> {
   server = await startServer(data, { POTOROO_ISOLATION: 'container', POTOROO_PYTHON: process.env['POTOROO_PYTHON'] ?? 'python3.11' });
@@ -26,7 +27,9 @@ beforeAll(async () => {
   const step = join(folder, 'step.py');
   writeFileSync(step, "import os\nimport pandas as pd\nheld = b'x' * (200 << 20)\ndef wallaroo_json(data: pd.DataFrame):\n    return pd.DataFrame({'y': data['x'] * 2, 'user': [os.getuid()] * len(data)})\n");
   const field = (name: string, type: Field['type']): Field => ({ name, type, shape: [] });
-  model = await workspace.uploadModel('doubler', step, { framework: 'python', inputSchema: [field('x', 'float64')], outputSchema: [field('y', 'float64'), field('user', 'int64')] });
+  const upload = (name: string): Promise<ModelVersion> => workspace.uploadModel(name, step, { framework: 'python', inputSchema: [field('x', 'float64')], outputSchema: [field('y', 'float64'), field('user', 'int64')] });
+  model = await upload('doubler');
+  challenger = await upload('challenger');
 }, 900_000);
 afterAll(async () => {
   await server?.stop();
@@ -57,6 +60,18 @@ describe('a Python model of a server that has containers for all', () => {
     const deployment = await deploy({ images: { [key()]: { isolation: 'process' } } });
     await expect.poll(running, { timeout: 30_000 }).toEqual([]);
     expect(await deployment.infer([{ x: 2 }])).toMatchObject([{ 'out.y': 4, 'out.user': process.getuid?.() }]);
+  });
+
+  it('that challenges another gives way, and the other does not', async () => {
+    const pipeline = await workspace.buildPipeline('shadowed');
+    const deployment = await pipeline.addStep(shadow(model, [{ model: challenger }])).deploy({ config: { engine: { replicas: 1, cpu: 1 } } });
+    await deployment.waitUntilRunning();
+    const idle = (): string[] => running().map((name) => podman('exec', name, 'sh', '-c', 'cat /sys/fs/cgroup/cpu.idle /sys/fs/cgroup/cpu/cpu.idle 2>/dev/null || true')).sort();
+    await expect.poll(idle, { timeout: 20_000 }).toEqual(['0', '1']);
+    expect((await deployment.status()).engines.flatMap((e) => e.sidekicks).map((s) => [s.model, s.name.endsWith('-challenger')]).sort()).toEqual([['challenger', true], ['doubler', false]]);
+    expect(await deployment.infer([{ x: 1.5 }])).toMatchObject([{ 'out.y': 3 }]);
+    await deployment.undeploy();
+    await expect.poll(running, { timeout: 30_000 }).toEqual([]);
   });
 
   it('is refused a GPU that is not here, and an architecture', async () => {
