@@ -46,6 +46,7 @@ function fieldsOf(value: unknown): ErrorField[] | undefined {
 /** Why something does not run, as the error it stands for; the last lines of its log are part of the message. */
 export function reasonError(reason: Reason | null, otherwise: string): PotorooError {
   if (reason === null) return new PotorooError('internal', otherwise);
-  const message = [reason.message, ...(reason.log ?? [])].join('\n');
+  const { message: what, log = [] } = reason;
+  const message = log.length === 0 ? what : [what, 'Last lines of its log:', ...log.map((line) => `  ${line}`)].join('\n');
   return new PotorooError(isCode(reason.code) ? reason.code : 'internal', message);
 }
