@@ -133,6 +133,14 @@ describe.each(databases)('uploads under an Idempotency-Key on $name', (database)
     expect(await versions()).toHaveLength(1);
   });
 
+  test('the API document says which requests take a key', async () => {
+    const { paths } = (await t.call<{ paths: Record<string, Record<string, { parameters?: { name: string; in: string }[] }>> }>('GET', '/api/v1/openapi.json')).body;
+    const takes = (method: string, route: string) => paths[`/api/v1${route}`]?.[method]?.parameters?.some((given) => given.in === 'header' && given.name === 'idempotency-key') === true;
+    const upload = '/workspaces/{workspaceId}/models/{name}/versions';
+    expect([takes('post', upload), takes('put', upload), takes('post', '/workspaces'), takes('post', '/registries/{registryId}/uploads'), takes('post', '/workspaces/{workspaceId}/models/{name}/images')]).toEqual([true, true, true, true, true]);
+    expect([takes('get', '/workspaces'), takes('patch', '/registries/{registryId}')]).toEqual([false, false]);
+  });
+
   test('an upload that failed may be tried again under its key', async () => {
     expectProblem(await send(Buffer.alloc(100_001)), 'body_too_large');
     expect((await send()).status).toBe(200);
