@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { createReadStream } from 'node:fs';
+import { createReadStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeArrowSchema } from '@potoroo/batch';
@@ -91,6 +91,17 @@ describe('an uploaded model', () => {
   ])('with %s is refused with the reason', { timeout: 120_000 }, async (name, files, code, message) => {
     const { loaded } = await upload('custom', zip(`${name.replaceAll(' ', '-')}.zip`, files));
     expect(loaded).toMatchObject({ ok: false, reason: { code, message: expect.stringContaining(message) as string } });
+  });
+
+  it('is called by its name where it is at fault, not by the digest that its file is kept under', { timeout: 120_000 }, async () => {
+    const script = join(folder, 'halver.py');
+    const fields = { inputSchema: [{ name: 'x', type: 'float64', shape: [] }], outputSchema: [{ name: 'y', type: 'float64', shape: [] }] } satisfies ModelConfig;
+    writeFileSync(script, 'def wallaroo_json(data)\n    return data\n');
+    expect((await upload('python', script, fields)).loaded).toMatchObject({ ok: false, reason: { message: expect.stringContaining('(halver.py, line 1)') as string } });
+    writeFileSync(script, 'def wallaroo_json(data):\n    return {"y": [1 / 0]}\n');
+    const { log } = await upload('python', script, fields);
+    const at = log.findIndex((line) => line.endsWith('File "halver.py", line 2, in wallaroo_json'));
+    expect(log[at + 1]).toContain('return {"y": [1 / 0]}');
   });
 
   it('is loaded again without building anything', { timeout: 120_000 }, async () => {

@@ -14,6 +14,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import json
+import linecache
 import sys
 from typing import Any, Callable, List, Mapping
 
@@ -84,22 +85,24 @@ def _merge(parts: List[Mapping[str, Any]]) -> Mapping[str, Any]:
     return parts[0] if len(parts) == 1 else {name: [item for part in parts for item in plain(part[name])] for name in parts[0]}
 
 
-def _script(path: Any, flags: int = 0) -> Any:
-    """The script as a module, run."""
+def _script(path: Any, name: str, flags: int = 0) -> Any:
+    """The script as a module, run. Errors and tracebacks call it by its name; its file is called by its digest."""
     spec = importlib.util.spec_from_loader(IMPORT_NAME, importlib.machinery.SourceFileLoader(IMPORT_NAME, str(path)))
     module = importlib.util.module_from_spec(spec)
     sys.modules[IMPORT_NAME] = module
-    exec(compile(path.read_bytes(), str(path), "exec", flags=flags, dont_inherit=True), vars(module))  # noqa: S102 - this is what the process is for
+    content = path.read_bytes()
+    linecache.cache[name] = (len(content), None, content.decode(errors="replace").splitlines(True), name)
+    exec(compile(content, name, "exec", flags=flags, dont_inherit=True), vars(module))  # noqa: S102 - this is what the process is for
     return module
 
 
 def load(context: Any) -> Callable:
     try:
         try:
-            module = _script(context.path)
+            module = _script(context.path, context.file_name)
         except NameError:
             # The guide's step is annotated with pd.DataFrame and imports nothing: annotations may stay text.
-            module = _script(context.path, __future__.annotations.compiler_flag)
+            module = _script(context.path, context.file_name, __future__.annotations.compiler_flag)
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ModelError("model_invalid", f"The script cannot be read as Python {sys.version_info[0]}.{sys.version_info[1]}: {error}.") from None
     function = getattr(module, "wallaroo_json", None)
