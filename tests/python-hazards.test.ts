@@ -160,10 +160,13 @@ describe('what cannot be loaded is refused with a reason', () => {
     spawnSync('python3', ['-c', `import pickle; pickle.dump({'a': 1}, open(${JSON.stringify(file)}, 'wb'))`]);
     expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid', message: expect.stringContaining('neither predicts nor transforms') as string });
   });
-  it.each([['an empty file', ''], ['a file of something else', 'hello world'], ['half a pickle', '\x80\x04\x95\xff\xff']])('%s for a pickle', async (_, content) => {
+  it.each([
+    ['an empty file', '', 'empty or cut off'], ['a file of something else', 'hello world', 'is not a pickle'], ['half a pickle', '\x80\x04\x95\xff\xff', 'empty or cut off'],
+    ['an ONNX model', '\x08\x07\x12\x00', 'is not a pickle'],
+  ])('%s for a pickle', async (_, content, said) => {
     const file = models.path('.pkl');
     writeFileSync(file, content, 'latin1');
-    expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid' });
+    expect(await refusal(load(file, 'sklearn'))).toMatchObject({ code: 'model_invalid', message: expect.stringMatching(said) as string });
   });
   it('an environment that is not there', async () => expect(await refusal(load(join(folder, 'x.pkl'), 'sklearn', { python: { python: join(folder, 'no-python') } }))).toMatchObject(isolation === 'process' ? { code: 'model_process_lost', message: expect.stringContaining('could not be started') as string } : { code: 'environment_failed', message: expect.stringContaining('no-python') as string }));
 });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import pyarrow as pa
@@ -18,6 +20,13 @@ def unpickle(path: Any) -> Any:
         return joblib.load(path)
     except ModuleNotFoundError as error:
         raise ModelError("model_invalid", f"The pickle needs the package {error.name!r}, which its environment lacks. Name it in requirements.") from error
+    except (EOFError, struct.error) as error:
+        raise ModelError("model_invalid", "The file ends before its pickle does: it is empty or cut off. Save the fitted model again.") from error
+    except (pickle.UnpicklingError, KeyError) as error:
+        # joblib looks up what each byte means, so that a byte that means nothing is a key that is missing.
+        if isinstance(error, KeyError) and not isinstance(error.args[0] if error.args else None, int):
+            raise
+        raise ModelError("model_invalid", "The file is not a pickle. Save the fitted model with joblib.dump or pickle.dump, or name the framework that the file is of.") from error
 
 
 def method_for(model: Any, name: str, kind: Optional[pa.DataType]) -> str:

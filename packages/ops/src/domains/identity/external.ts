@@ -1,4 +1,5 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
+import { request } from 'undici';
 import { PotorooError, type AccessList } from '@potoroo/contract';
 import type { Role } from '../domains.ts';
 
@@ -80,9 +81,12 @@ export class ExternalIssuer {
   }
 
   async #discover(): Promise<ReturnType<typeof createRemoteJWKSet>> {
-    const answer = await fetch(`${this.issuer.replace(/\/+$/, '')}/.well-known/openid-configuration`, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' });
-    if (!answer.ok) throw new Error(`its discovery document was answered with ${answer.status}`);
-    const { issuer, jwks_uri: jwksUri } = (await answer.json()) as { issuer?: unknown; jwks_uri?: unknown };
+    const { statusCode, body } = await request(`${this.issuer.replace(/\/+$/, '')}/.well-known/openid-configuration`, { signal: AbortSignal.timeout(timeoutMs) });
+    if (statusCode !== 200) {
+      await body.dump();
+      throw new Error(`its discovery document was answered with ${statusCode}`);
+    }
+    const { issuer, jwks_uri: jwksUri } = (await body.json()) as { issuer?: unknown; jwks_uri?: unknown };
     if (issuer !== this.issuer) throw new Error(`it calls itself ${JSON.stringify(issuer)}`);
     if (typeof jwksUri !== 'string' || !URL.canParse(jwksUri)) throw new Error('its discovery document has no jwks_uri');
     return createRemoteJWKSet(new URL(jwksUri), { timeoutDuration: timeoutMs, cooldownDuration: cooldownMs, cacheMaxAge: keptMs });
