@@ -6,7 +6,7 @@ import type { Spool, SpoolGroup } from '../spool/spool.ts';
 import type { Identity, RunColumns, Share } from './answer.ts';
 import { answerColumns, Datasets } from './dataset.ts';
 import { Scheduler, type Work } from './scheduler.ts';
-import { Shadows } from './shadows.ts';
+import { Shadows, type ShadowTask } from './shadows.ts';
 import { answeringModels, modelOfRow, splitColumn, type RowModels } from './splits.ts';
 
 /** One request's inference, from the moment its rows are read. */
@@ -47,6 +47,7 @@ export class Service {
   /** Undefined where nothing is shadowed. */
   readonly shadows: Shadows | undefined;
   readonly #shadowSpool: Spool | undefined;
+  readonly #toShow: ShadowTask[] = [];
   readonly #inNames: readonly string[];
   readonly #outNames: readonly string[];
 
@@ -69,7 +70,11 @@ export class Service {
       atOnce: () => pipeline.atOnce,
       slots: pipeline.slots,
       settle: (works, input, run) => this.#settle(works, input, run),
-      flushed: () => options.flushed(),
+      // Answers go out before anything is done for challengers.
+      flushed: () => {
+        options.flushed();
+        for (const task of this.#toShow.splice(0)) this.shadows?.offer(task);
+      },
       maxRows: options.queueRows,
       maxBytes: options.queueBytes,
     });
@@ -118,7 +123,7 @@ export class Service {
     });
     // What challengers are to see must stay as it is; the garbage collector has it then.
     if (this.shadows === undefined || run.shadows === undefined) for (const work of works) work.release();
-    else this.#shadow(this.shadows, works, shares, run.shadows, firstRow);
+    else this.#shadow(works, shares, run.shadows, firstRow);
   }
 
   /** Into the log, and the offset of the first row there. */
@@ -130,7 +135,7 @@ export class Service {
     return firstRow;
   }
 
-  #shadow(shadows: Shadows, works: readonly Inference[], shares: readonly Share[], inputs: NonNullable<PipelineRun['shadows']>, firstRow: number | undefined): void {
+  #shadow(works: readonly Inference[], shares: readonly Share[], inputs: NonNullable<PipelineRun['shadows']>, firstRow: number | undefined): void {
     const requests = works.map((work, i) => {
       const share = shares[i] as Share;
       const told = { rows: share.rows, timeMs: work.timeMs, requestId: work.requestId };
@@ -143,7 +148,7 @@ export class Service {
         work.answer({ ...share, run: { ...share.run, byName, selected: new Map() } });
       } };
     });
-    shadows.offer({ firstRow: this.#shadowSpool === undefined ? undefined : firstRow, rows: shares.reduce((n, share) => n + share.rows, 0), bytes: works.reduce((n, w) => n + w.bytes, 0), requests, inputs });
+    this.#toShow.push({ firstRow: this.#shadowSpool === undefined ? undefined : firstRow, rows: shares.reduce((n, share) => n + share.rows, 0), bytes: works.reduce((n, w) => n + w.bytes, 0), requests, inputs });
   }
 
   /** Rows of the shadow spool have the offsets of the rows they belong to: those that no challenger saw are null there. */

@@ -46,6 +46,8 @@ export interface ShadowsOptions {
 const gatherMs = 50;
 /** As many rows are shown together. */
 const gatherRows = 256;
+/** As many runs that wait are put together. */
+const packed = 32;
 
 const sampled = (requestId: string, fraction: number): boolean => fraction >= 1 || unitHash(requestId) < fraction;
 
@@ -56,13 +58,17 @@ const sampled = (requestId: string, fraction: number): boolean => fraction >= 1 
 export class Shadows {
   readonly counts = new Map<string, ShadowCounts>();
   readonly #options: ShadowsOptions;
+  /** What is to be shown. */
   readonly #queue: ShadowTask[] = [];
   readonly #busy = new Set<Challenger>();
   /** Requests that wait, until their time is up: also while their run waits for its turn. */
   readonly #waiting = new Map<ShadowRequest, NodeJS.Timeout>();
   readonly #names: readonly string[];
+  /** Of those, and of what is being shown. */
   #rows = 0;
   #bytes = 0;
+  /** Runs that came after the last that were put together. */
+  #loose = 0;
   /** Ends the gathering under way. */
   #enough: (() => void) | undefined;
   #working: Promise<void> | undefined;
@@ -80,7 +86,7 @@ export class Shadows {
   /** Takes a run in, or sheds it. Returns at once. */
   offer(task: ShadowTask): void {
     const { maxRows, maxBytes, challengers } = this.#options;
-    if (this.#queue.length > 0 && (this.#rows + task.rows > maxRows || this.#bytes + task.bytes > maxBytes)) {
+    if (this.#rows > 0 && (this.#rows + task.rows > maxRows || this.#bytes + task.bytes > maxBytes)) {
       for (const { dataset } of challengers) (this.counts.get(dataset) as ShadowCounts).shed += task.rows;
       // A caller that waits gets its nulls in a turn of its own, like every other.
       if (task.requests.some((r) => r.done !== undefined)) setImmediate(() => this.#answer(task.requests, this.nulls(task.rows)));
@@ -97,6 +103,7 @@ export class Shadows {
     this.#queue.push(task);
     this.#rows += task.rows;
     this.#bytes += task.bytes;
+    this.#pack();
     if (waits(task) || this.#rows >= gatherRows) this.#enough?.();
     this.#working ??= this.#work();
   }
@@ -110,22 +117,28 @@ export class Shadows {
 
   async #work(): Promise<void> {
     while (this.#queue.length > 0) {
-      const tasks = await this.#gathered();
-      const task = merged(tasks);
+      const task = await this.#gathered();
       try {
         await this.#run(task);
       } catch (error) {
         log.error('The outputs of challengers could not be kept', { reason: (error as Error).message });
       }
-      this.#queue.splice(0, tasks.length);
       this.#rows -= task.rows;
       this.#bytes -= task.bytes;
     }
     this.#working = undefined;
   }
 
-  /** The runs to show next, oldest first. */
-  async #gathered(): Promise<ShadowTask[]> {
+  /** Runs that wait for long are kept as one: thousands of small things would cost the garbage collector more than all else. */
+  #pack(): void {
+    if (++this.#loose < packed) return;
+    this.#loose = 0;
+    const last = this.#queue.slice(-packed);
+    if (last.every((task, i) => !waits(task) && (i === 0 || follows(task, last[i - 1] as ShadowTask)))) this.#queue.splice(-packed, packed, merged(last));
+  }
+
+  /** What to show next, out of the queue. */
+  async #gathered(): Promise<ShadowTask> {
     if (this.#rows < gatherRows && !this.#queue.some(waits)) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -145,7 +158,8 @@ export class Shadows {
       if (waits(last) || waits(task) || (rows += task.rows) > gatherRows || !follows(task, last)) break;
       last = task;
     }
-    return this.#queue.slice(0, count);
+    this.#loose = Math.min(this.#loose, this.#queue.length - count);
+    return merged(this.#queue.splice(0, count));
   }
 
   async #run(task: ShadowTask): Promise<void> {
