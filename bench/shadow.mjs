@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * What challengers cost a champion: `npm run bench:shadow [-- --seconds 3 --repeats 8 --rates 1000,6000 --variants alone,throws]`.
+ * What challengers cost a champion: `npm run bench:shadow [-- --seconds 3 --warm 6 --repeats 8 --rates 1000,6000 --variants alone,throws]`.
  *
  * The same engine, spool on, with the champion alone and with one challenger of each bad kind, in turns within every repeat. The engine and all
  * that it starts share core 0, so that whatever a challenger takes is taken from the champion; the client has core 1. Requests of one row
@@ -27,7 +27,7 @@ const kinds = {
   spins: { title: 'Python that computes 0.2 s', python: 'end = time.monotonic() + 0.2\n        while time.monotonic() < end: pass' },
 };
 const { values: options } = parseArgs({ options: {
-  seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '8' }, rates: { type: 'string', default: '1000,6000' }, variants: { type: 'string', default: Object.keys(kinds).join() }, out: { type: 'string' }, first: { type: 'boolean', default: false },
+  seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '8' }, rates: { type: 'string', default: '1000,6000' }, variants: { type: 'string', default: Object.keys(kinds).join() }, out: { type: 'string' }, first: { type: 'boolean', default: false }, warm: { type: 'string', default: '6' },
 } });
 /** Where Linux shares cores between sessions first, a rank among threads is not enough. */
 const rankFirst = (pid) => { if (options.first) try { writeFileSync(`/proc/${pid}/autogroup`, '-20'); } catch { /* no such thing here */ } };
@@ -87,7 +87,7 @@ async function run(name, rate) {
   rankFirst(server.child.pid);
   try {
     const load = async (length) => JSON.parse((await promisify(execFile)(...ranked('taskset', ['-c', '1', process.execPath, path.join(here, 'steady.mjs'), server.base + where, bodyFile, String(rate), String(length), expectedFile, 'Content-Type: application/json']))).stdout);
-    await load(1);
+    await load(Number(options.warm)); // until its code is compiled, which takes a part of the core as well
     const result = await load(seconds);
     const { shadows } = await (await fetch(`${server.base}/status`)).json();
     return { ...result, seen: Object.values(shadows ?? {})[0] };
