@@ -238,7 +238,7 @@ with step("a model that converts wrongly: incompatible, then in a container runt
 with step("a file that is no model: tried both ways, an error with the reason"):
     printed, broken = uploaded("broken", slow("broken", b"\x80\x04not a pickle"), **matrix)
     assert "ERROR!" in printed and re.search(r"native runtime\.+\s+Incompatible", printed), printed
-    assert "could not be loaded" in printed and broken.status() == "error", printed
+    assert "is not a pickle" in printed and broken.status() == "error", printed
 
 dense = models.dense(folder, "dense", 3)
 with step('"models uploaded default to the target architecture x86", and so do deployments'):
