@@ -3,7 +3,7 @@
  * What challengers cost a champion: `npm run bench:shadow [-- --seconds 3 --warm 6 --repeats 8 --rates 1000,6000 --variants alone,throws]`.
  *
  * The same engine, spool on, with the champion alone and with one challenger of each bad kind, in turns within every repeat. The engine and all
- * that it starts share core 0, so that whatever a challenger takes is taken from the champion; the client has core 1. Requests of one row
+ * that it starts share core 0 (`--cores 0,1`: both), so that whatever a challenger takes is taken from the champion; the client has core 1. Requests of one row
  * come at a steady rate, answered or not. Every answer is compared, byte for byte, with that of the champion alone. Percentiles are those of
  * the best of the repeats, which a neighbour on the machine has disturbed least; the last ratio is the median of those within a repeat.
  * `--first` (Linux, root) ranks engine and client before what else runs on the machine; challengers still make way for everything.
@@ -27,7 +27,7 @@ const kinds = {
   spins: { title: 'Python that computes 0.2 s', python: 'end = time.monotonic() + 0.2\n        while time.monotonic() < end: pass' },
 };
 const { values: options } = parseArgs({ options: {
-  seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '8' }, rates: { type: 'string', default: '1000,6000' }, variants: { type: 'string', default: Object.keys(kinds).join() }, out: { type: 'string' }, first: { type: 'boolean', default: false }, warm: { type: 'string', default: '6' },
+  seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '8' }, rates: { type: 'string', default: '1000,6000' }, variants: { type: 'string', default: Object.keys(kinds).join() }, out: { type: 'string' }, first: { type: 'boolean', default: false }, warm: { type: 'string', default: '6' }, cores: { type: 'string', default: '0' },
 } });
 /** Where Linux shares cores between sessions first, a rank among threads is not enough. */
 const rankFirst = (pid) => { if (options.first) try { writeFileSync(`/proc/${pid}/autogroup`, '-20'); } catch { /* no such thing here */ } };
@@ -78,7 +78,7 @@ async function run(name, rate) {
   const spool = mkdtempSync(path.join(tmpdir(), 'bench-spool-'));
   const args = [path.join(here, '../packages/engine/dist/main.js'), '--bundle', bundle(name), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'];
   const [command, ranks] = ranked(process.execPath, args);
-  const server = await startPinned({ command, args: ranks, spool }, port, async (base) => {
+  const server = await startPinned({ command, args: ranks, spool, cores: options.cores }, port, async (base) => {
     const answer = await fetch(base + where, { method: 'POST', headers: json, body: readFileSync(bodyFile), signal: AbortSignal.timeout(20_000) });
     const bytes = Buffer.from(await answer.arrayBuffer());
     if (answer.status !== 200) throw new Error(`${answer.status} ${bytes.toString().slice(0, 300)}`);

@@ -40,9 +40,9 @@ process.on('exit', () => { for (const { child } of running) try { process.kill(-
 process.on('SIGINT', () => process.exit(130));
 
 /** Starts a command on core 0 and waits until `answers(base)` throws no more. It leads a group, so that its children end with it. */
-export async function startPinned({ command, args, cwd, env, spool }, port, answers) {
+export async function startPinned({ command, args, cwd, env, spool, cores = '0' }, port, answers) {
   const begun = performance.now();
-  const child = spawn('taskset', ['-c', '0', command, ...args], { cwd, env: { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', ...env }, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const child = spawn('taskset', ['-c', cores, command, ...args], { cwd, env: { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', ...env }, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let errors = '';
   child.stderr.on('data', (d) => { errors = (errors + d).slice(-2000); });
   const instance = { child, base: `http://127.0.0.1:${port}`, spool, started: 0 };

@@ -39,8 +39,10 @@ _telling = threading.Lock()
 
 def tell(error: BaseException) -> None:
     """Its traceback into the log, in one write. Where the same line has failed a moment ago it is only counted, and the next one says how often."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = (type(error), frames[-1].filename, frames[-1].lineno) if frames else (type(error), "", 0)
+    last_frame = error.__traceback__
+    while last_frame is not None and last_frame.tb_next is not None:
+        last_frame = last_frame.tb_next
+    where = (type(error), last_frame.tb_frame.f_code, last_frame.tb_lineno) if last_frame is not None else (type(error), None, 0)
     with _telling:
         last, left = _told.get(where, (None, 0))
         now = time.monotonic()
