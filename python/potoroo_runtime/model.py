@@ -78,9 +78,12 @@ class Model:
                 inputs = whole.part(first, size) if whole is not None else Inputs(table.slice(first, size), self.context.inputs)
                 answers.append(self._answer(inputs))
                 rows.append(answers[-1].num_rows)
-            except ModelError as error:
+            except Exception as error:
+                if not isinstance(error, ModelError):
+                    tell(error)
+                known = as_model_error(error, "inference_failed", "The model's process failed")
                 rows.append(0)
-                failed.append([i, error.code, error.message])
+                failed.append([i, known.code, known.message])
             first += size
         if len(answers) == 1:
             return answers[0], rows, failed

@@ -29,9 +29,7 @@ export interface Challenger {
   readonly step: number;
   readonly fraction: number;
   readonly outputs: readonly Field[];
-  /** Rows of different requests may share a run. */
-  readonly mergeable: () => boolean;
-  /** Requests that it takes in one run otherwise. */
+  /** Requests whose rows may lie in one run. */
   readonly atOnce: () => number;
   /** Only one row a run. */
   readonly single: boolean;
@@ -214,7 +212,7 @@ async function challengersOf(bundle: Bundle, loader: Loader): Promise<Challenger
       const runner = standIn({ name: champion.identity.name, runner: champion.runner }, { name: model.name, runner: modelRunner(runtime) }, i + 1);
       if (runner.outputs.length === 0) throw new PotorooError('pipeline_invalid', `The challenger '${model.name}' declares no outputs. Give it an output schema: configure(output_schema=...).`);
       challengers.push({
-        dataset: datasets[challengers.length] as string, step: shadow, fraction, outputs: runner.outputs, single: model.config.batchConfig === 'single', mergeable: () => runtime.describe().mergeable, atOnce: () => runtime.atOnce ?? 1,
+        dataset: datasets[challengers.length] as string, step: shadow, fraction, outputs: runner.outputs, single: model.config.batchConfig === 'single', atOnce: () => (runtime.describe().mergeable ? Infinity : runtime.atOnce ?? 1),
         async run(batch, rows) {
           const context: RunContext = { input: batch, requests: [], splits: undefined, shadows: undefined, rows: rows.length > 1 ? rows : undefined };
           const answer = await runner.run(batch, context);

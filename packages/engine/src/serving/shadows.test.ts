@@ -57,7 +57,7 @@ function logged(folder: string, name: string): (number | null)[] {
 /** A challenger that takes requests together and refuses those with a 13 in them; the others' rows it gives times ten. */
 function refusing13(seen: number[][]): Challenger {
   return {
-    dataset: 'out_c', step: 0, fraction: 1, outputs: [{ name: 'y', type: 'float64', shape: [] }], mergeable: () => false, atOnce: () => 5, single: false,
+    dataset: 'out_c', step: 0, fraction: 1, outputs: [{ name: 'y', type: 'float64', shape: [] }], atOnce: () => 5, single: false,
     async run({ columns: [x] }, rows) {
       const values = [...(x as TensorColumn).values as Float64Array];
       let from = 0;

@@ -266,8 +266,8 @@ function partsOf(challenger: Challenger, requests: readonly ShadowRequest[]): Pa
     from += request.rows;
   }
   if (challenger.single) return seen.flatMap(({ from: first, rows }) => Array.from({ length: rows }, (_, i) => [{ from: first + i, rows: 1 }]));
-  const atOnce = challenger.mergeable() ? seen.length : challenger.atOnce();
-  return Array.from({ length: Math.ceil(seen.length / Math.max(1, atOnce)) }, (_, i) => seen.slice(i * atOnce, (i + 1) * atOnce));
+  const atOnce = Math.max(1, Math.min(seen.length, challenger.atOnce()));
+  return Array.from({ length: Math.ceil(seen.length / atOnce) }, (_, i) => seen.slice(i * atOnce, (i + 1) * atOnce));
 }
 
 /** Whether its rows come right after those of the other, in the log as well, and can lie in one batch with them. */

@@ -256,7 +256,10 @@ export class PythonProcess implements ModelProcess {
         resolve: (answer, { rows = [], failed = [], ms }) => resolve({ body: answer, rows, ms, failed: failed.map(([part, code, message]) => [part, typed(code, message)]) }),
         again: () => resolve(undefined),
         // Those before it were run, and what they gave is lost with the process.
-        lost: (error, part) => resolve({ body: new Uint8Array(), ms: Infinity, rows: parts.slice(0, part + 1).map(() => 0), failed: parts.slice(0, part + 1).map((_, i) => [i, error]) }),
+        lost(error, part) {
+          const begun = parts.slice(0, part + 1);
+          resolve({ body: new Uint8Array(), ms: Infinity, rows: begun.map(() => 0), failed: begun.map((_, i) => [i, error]) });
+        },
         reject,
         since: Date.now(),
       });

@@ -52,7 +52,7 @@ class PythonRuntime implements Runtime {
     const { inputs, outputs, warmUpMs, notes } = first.ready;
     this.#apart = first.runEach !== undefined;
     this.#aheadMs = options.yields === true ? yieldingAheadMs : aheadMs;
-    this.#atOnce = first.ready.warmUpMs < this.#aheadMs / 2 ? 2 : 1;
+    this.#atOnce = warmUpMs < this.#aheadMs / 2 ? 2 : 1;
     this.#names = (inputs ?? []).map((field) => field.name);
     this.#description = { inputs: renamed(inputs ?? [], options.tensorFields), outputs: outputs ?? [], warmUpMs, mergeable: false, notes };
     this.#watch(first);
@@ -100,20 +100,23 @@ class PythonRuntime implements Runtime {
     for (let row = 0; gave.length < rows.length;) {
       const from = gave.length;
       const parts = rows.slice(from, from + this.#atOnce);
-      const until = parts.reduce((sum, n) => sum + n, row);
+      const until = row + total(parts);
       const body = encodeArrowStream(this.#named(row === 0 && until === batch.rows ? batch : slice(batch, row, until)));
       const begun = await (await this.#process).runEach?.(body, parts, this.#aheadMs);
       if (begun === undefined) {
         if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
         continue;
       }
+      const answer = begun.rows.some((n) => n > 0) ? decodeArrow(begun.body).batch : undefined;
+      const said = begun.rows.length >= 1 && begun.rows.length <= parts.length && total(begun.rows) === (answer?.rows ?? 0);
+      if (!said) throw new PotorooError('inference_failed', "The model's process gave other rows than it says.");
       // As many next time as it began in its time; where twice as many would have had their time too, so many.
       if (begun.rows.length < parts.length) this.#atOnce = begun.rows.length;
       else if (begun.ms < this.#aheadMs / 2) this.#atOnce = Math.min(mostAtOnce, Math.max(this.#atOnce, parts.length * 2));
       for (const [part, error] of begun.failed) failed.set(from + part, error);
-      if (begun.rows.some((n) => n > 0)) answers.push(decodeArrow(begun.body).batch);
+      if (answer !== undefined) answers.push(answer);
       gave.push(...begun.rows);
-      row = rows.slice(0, gave.length).reduce((sum, n) => sum + n, 0);
+      row += total(parts.slice(0, begun.rows.length));
     }
     const [first = zeros(this.#description.outputs, 0)] = answers;
     return { batch: answers.length > 1 ? concat(answers) : first, rows: gave, failed };
@@ -191,6 +194,8 @@ class PythonRuntime implements Runtime {
     await this.#process.then((process) => process.stop(), () => {});
   }
 }
+
+const total = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum + n, 0);
 
 function renamed(fields: readonly Field[], names: readonly string[] | undefined): Field[] {
   if (names === undefined || fields.length === 0) return [...fields];
