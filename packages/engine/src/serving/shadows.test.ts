@@ -108,6 +108,29 @@ describe('what came in one after the other', () => {
     expect(Math.max(...kept)).toBeLessThanOrEqual(256);
     expect(kept.length).toBeLessThan(10);
   });
+
+  test('is for a challenger that fails on everything only now and then, and for one that recovers again always', async () => {
+    const seen: number[][] = [];
+    const shadows = new Shadows({ challengers: [refusing13(seen)], flushed: () => undefined, maxRows: 1000, maxBytes: 1e6, record: () => undefined });
+    let row = 0;
+    const show = async (value: number, waits = false): Promise<boolean> => {
+      const before = seen.length;
+      const task = offered([value], row++);
+      shadows.offer(waits ? { ...task, requests: task.requests.map((r) => ({ ...r, waitsUntil: performance.now() + 10_000, done: () => undefined })) } : task);
+      await shadows.settle(10_000);
+      return seen.length > before;
+    };
+    for (let i = 0; i < 16; i++) expect(await show(13, true), `failure ${i + 1}`).toBe(true);
+    expect(await show(1), 'after sixteen').toBe(false);
+    expect(shadows.counts.get('out_c')).toEqual({ done: 0, failed: 16, shed: 1 });
+    expect(await show(13, true), 'whoever waits for it').toBe(true);
+    await vi.waitFor(async () => expect(await show(13), 'a second later').toBe(true), { timeout: 10_000, interval: 0 });
+    expect(await show(13), 'and no better').toBe(false);
+    expect(await show(2, true)).toBe(true);
+    expect(await show(3), 'once it has an answer').toBe(true);
+    const { done, failed, shed } = shadows.counts.get('out_c')!;
+    expect([done, failed, done + failed + shed]).toEqual([2, 18, row]);
+  });
 });
 
 describe('challengers', () => {

@@ -48,6 +48,10 @@ const gatherMs = 50;
 const gatherRows = 256;
 /** As many runs that wait are put together. */
 const packed = 32;
+/** A challenger that had no answer so often in a row is asked less: what it does on the champion's processor is for nothing. */
+const failedInRow = 16;
+/** From then on it sees what comes in after this long, until it has an answer. */
+const restMs = 1000;
 
 const sampled = (requestId: string, fraction: number): boolean => fraction >= 1 || unitHash(requestId) < fraction;
 
@@ -61,6 +65,8 @@ export class Shadows {
   /** What is to be shown. */
   readonly #queue: ShadowTask[] = [];
   readonly #busy = new Set<Challenger>();
+  /** How often in a row a challenger had no answer to anything, and when it is asked again, in `performance.now()`. */
+  readonly #fruitless = new Map<Challenger, { times: number; until: number }>();
   /** Requests that wait, until their time is up: also while their run waits for its turn. */
   readonly #waiting = new Map<ShadowRequest, NodeJS.Timeout>();
   readonly #names: readonly string[];
@@ -183,16 +189,20 @@ export class Shadows {
   /** Its columns for all rows of the run; undefined where it has seen none of them. */
   async #challenge(challenger: Challenger, task: ShadowTask): Promise<Column[] | undefined> {
     const counts = this.counts.get(challenger.dataset) as ShadowCounts;
+    // Whoever waits for its answer wants to know whether it has one now.
+    const rests = !waits(task) && performance.now() < (this.#fruitless.get(challenger)?.until ?? 0);
     const input = task.inputs.find((s) => s.step === challenger.step)?.batch;
     const parts = partsOf(challenger, task.requests);
     const place = new Int32Array(task.rows).fill(-1);
     const outputs: Batch[] = [];
     let given = 0;
+    let asked = false;
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-      if (this.#busy.has(challenger) || input?.rows !== task.rows) {
+      if (rests || this.#busy.has(challenger) || input?.rows !== task.rows) {
         counts.shed += rowsOf(part);
         continue;
       }
+      asked = true;
       const answer = await this.#ask(challenger, input, part);
       if (answer === undefined && part.length > 1 && !this.#busy.has(challenger)) {
         parts.unshift(...part.map((each) => [each])); // one bad request must not fail its neighbours
@@ -212,7 +222,15 @@ export class Shadows {
       outputs.push(answer.batch);
       given += answer.batch.rows;
     }
+    if (given > 0) this.#fruitless.delete(challenger);
+    else if (asked) this.#failed(challenger);
     return outputs.length === 0 ? undefined : joined(challenger, outputs, place);
+  }
+
+  #failed(challenger: Challenger): void {
+    const times = (this.#fruitless.get(challenger)?.times ?? 0) + 1;
+    this.#fruitless.set(challenger, { times, until: times < failedInRow ? 0 : performance.now() + restMs });
+    if (times === failedInRow) log.warn('A challenger fails on all that it is shown: until it has an answer it is asked once a second', { challenger: challenger.dataset });
   }
 
   /** What it says to these requests; undefined where it fails, or takes too long: then it is busy until it is done. */
