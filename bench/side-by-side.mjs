@@ -10,6 +10,7 @@ import path from 'node:path';
 export const here = import.meta.dirname;
 export const work = path.join(here, '.work');
 mkdirSync(work, { recursive: true });
+process.env['ORT_DISABLE_TELEMETRY'] ??= '1'; // of all servers: what they report to its makers is no part of serving
 
 export const median = (xs) => [...xs].sort((a, b) => a - b)[Math.floor(xs.length / 2)];
 export const has = (command) => { try { execFileSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }); return true; } catch { return false; } };

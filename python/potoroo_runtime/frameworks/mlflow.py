@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, List, Mapping, Optional
 
 from ..errors import ModelError
@@ -165,7 +164,6 @@ def warm_up(context: Any) -> Mapping[str, Any]:
 def load(context: Any) -> Callable:
     if not (context.path / "MLmodel").is_file():
         raise ModelError("model_invalid", "The archive has no file MLmodel at its top. Zip the folder that MLflow's save_model wrote, with nothing around it.")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         import mlflow.pyfunc
     except ModuleNotFoundError as error:

@@ -154,7 +154,7 @@ class Connection {
       const launched = await launchContainer({
         command: entrypoint, folder, work, reads: [], limits: start.python, image, interpreter: /^python[\d.]*$/.test(program) ? (entrypoint[0] ?? program) : 'python3',
         // In there are no others to keep apart by a proxy before the server, and no place where that could write.
-        env: { DISABLE_NGINX: 'true', MLFLOW_MODELS_WORKERS: workers, PYTHONUNBUFFERED: '1', ...start.python.env },
+        env: { DISABLE_NGINX: 'true', MLFLOW_DISABLE_TELEMETRY: 'true', MLFLOW_MODELS_WORKERS: workers, PYTHONUNBUFFERED: '1', ...start.python.env },
         ownUser: true, yields: start.yields, network: start.python.network === true, forward: { socket, ports: [...new Set([...ports, ...usualPorts])] },
       });
       return new Connection(launched, socket, holder, start);

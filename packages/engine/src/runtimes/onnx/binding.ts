@@ -1,3 +1,4 @@
+import './quiet.ts';
 import { createRequire } from 'node:module';
 import type { ElementType } from '@potoroo/contract/plain';
 

@@ -1,3 +1,4 @@
+import './quiet.ts';
 import { Worker } from 'node:worker_threads';
 import type { Batch } from '@potoroo/batch';
 import { PotorooError, type ErrorCode } from '@potoroo/contract/plain';
