@@ -100,9 +100,10 @@ describe('the potoroo command', () => {
   it('infers from JSON and Arrow, from a file and from standard input', async () => {
     const expected = (JSON.parse(await readFile(join(example, 'expected.json'), 'utf8')) as { label: number }[]).map((e) => e.label);
     const labels = (text: string) => (JSON.parse(text) as { 'out.label': number }[]).map((row) => Number(row['out.label']));
-    const asked = await potoroo(['pipeline', 'infer', 'classify', rows, '--dataset', 'out.label', '--dataset', 'out.lable']);
+    const asked = await potoroo(['pipeline', 'infer', 'classify', rows, '--dataset', 'out.label', '--dataset', 'out_second.label']);
     expect(labels(asked.out)).toEqual(expected);
-    expect(asked.err).toBe('Note: the answer has nothing for --dataset out.lable.\n');
+    expect(asked.err).toBe('Note: the answer has nothing for --dataset out_second.label.\n');
+    expect(await potoroo(['pipeline', 'infer', 'classify', rows, '--dataset', 'out.lable'])).toMatchObject({ code: 2, err: expect.stringMatching(/dataset 'out\.lable' .*out\.label/) });
     expect(labels((await potoroo(['pipeline', 'infer', 'classify'], { input: await readFile(rows, 'utf8') })).out)).toEqual(expected);
 
     const [column] = (JSON.parse(await readFile(rows, 'utf8')) as { tensor: number[] }[]).map((row) => Float32Array.from(row.tensor));

@@ -91,7 +91,7 @@ describe('columns of an answer', () => {
     ['dataset[]=metadata.request_id&dataset[]=out.label', ['out.label', 'metadata.request_id']],
     ['dataset.exclude[]=in', all.filter((name) => name !== 'in.tensor')],
     ['dataset.exclude[]=in&dataset.exclude[]=anomaly&dataset.exclude=time', ['out.label', 'out.probabilities']],
-    ['dataset[]=out&dataset[]=nobody', ['out.label', 'out.probabilities']],
+    ['dataset[]=out&dataset[]=out_nobody', ['out.label', 'out.probabilities']],
   ])('%s', async (query, columns) => {
     let at = 0;
     for (const [form, of] of Object.entries(sent)) {
@@ -120,6 +120,7 @@ describe('columns of an answer', () => {
 
   test.each([
     ['dataset.separator=.&dataset.separator=_', 'dataset.separator'], [`dataset.separator=${'x'.repeat(9)}`, 'separator'],
+    ['dataset[]=out&dataset[]=nobody', "dataset 'nobody'"], ['dataset.exclude[]=in.tensr', "dataset.exclude 'in.tensr'"],
   ])('%s is refused in the form of each route', async (query, piece) => {
     for (const url of routes) {
       const { status, text } = await ask(url, { ...(sent['JSON records'] as () => Asked)(), query: `?${query}` });

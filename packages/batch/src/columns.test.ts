@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Batch } from './batch.ts';
 import { batchFrom, batchOf, columnOf, failure, fixtures, tableOf } from './codecs.fixtures.ts';
 import { concat, slice } from './columns.ts';
-import { select } from './select.ts';
+import { isWithinDataset, select } from './select.ts';
 
 describe('slice and concat', () => {
   it.each(fixtures)('$title: pieces put together are the whole', (fixture) => {
@@ -64,5 +64,10 @@ describe('select', () => {
     ['names that match nothing', ['outer', 'out.why', 'tim'], [], []],
   ])('%s', (_, include, exclude, expected) => {
     expect(select(batch, include, exclude).columns.map((c) => c.name)).toEqual(expected);
+  });
+
+  it('knows what can be a column of some version from what never is', () => {
+    expect([...names, '*', 'in', 'out_', 'meta', 'out_gone', 'out.other', 'metadata.more'].filter((name) => !isWithinDataset(name))).toEqual([]);
+    expect(['', 'nonsense', 'output', 'tensor', 'in.', 'time.x', 'outer.y', 'meta.elapsed', ' out'].filter(isWithinDataset)).toEqual([]);
   });
 });

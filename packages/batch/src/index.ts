@@ -1,6 +1,6 @@
 export * from './batch.ts';
 export { concat, slice } from './columns.ts';
-export { select } from './select.ts';
+export { datasets, isWithinDataset, select } from './select.ts';
 export { conform } from './conform.ts';
 export { decodeRecords, decodeDictionary } from './json/decode.ts';
 export { encodeRecords, encodeRecordsBytes, encodeLines, encodeDictionary, encodeSplit } from './json/encode.ts';

@@ -4,7 +4,7 @@ import type { Batch } from './batch.ts';
  * The columns that a `dataset` and a `dataset_exclude` ask for. A name is a dataset (`time`, `in`, `out`, `anomaly`,
  * `metadata`, `out_<model>` of one challenger, `out_` of all of them) or goes deeper (`out.variable`); `*` is everything but
  * `metadata`. The deeper name wins (`metadata.elapsed` is kept where `metadata` is excluded); of two equally deep ones the
- * exclude wins. No includes at all mean `*`. Names that match nothing are ignored.
+ * exclude wins. No includes at all mean `*`. Names that match nothing are ignored; who knows all columns there can be refuses them before.
  */
 export function select(batch: Batch, include: readonly string[], exclude: readonly string[]): Batch {
   const wanted = include.length === 0 ? everything : include;
@@ -14,6 +14,14 @@ export function select(batch: Batch, include: readonly string[], exclude: readon
 }
 
 const everything = ['*'];
+
+/** Names that anybody may ask for, whether or not there are such columns. */
+export const datasets: readonly string[] = ['*', 'time', 'in', 'out', 'anomaly', 'metadata', 'meta', 'out_'];
+
+/** Whether a name is a dataset or goes deeper into one. Which columns there are is another question, and in a log one of the version that wrote it. */
+export function isWithinDataset(name: string): boolean {
+  return datasets.includes(name) || name.startsWith('out_') || /^(?:in|out|anomaly|metadata)\../.test(name);
+}
 
 function isMetadata(name: string): boolean {
   return name === 'metadata' || name.startsWith('metadata.');

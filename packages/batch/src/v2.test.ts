@@ -58,14 +58,18 @@ describe('a v2 request', () => {
     ['an unknown datatype', { inputs: [input({ datatype: 'FLOAT' })] }, 'schema_mismatch', 'unknown datatype "FLOAT"'],
     ['a datatype of every object', { inputs: [input({ datatype: 'toString' })] }, 'schema_mismatch', 'unknown datatype'],
     ['BF16', { inputs: [input({ datatype: 'BF16' })] }, 'schema_mismatch', 'BF16, which is not supported'],
+    ['another name beside another shape', { inputs: [input({ name: 'y', shape: [2, 3], data: [1, 'a'] })] }, 'schema_mismatch', 'Of the inputs, "y" does not exist and "x" is missing; the inputs are exactly x (float32[2]).'],
+    ['another name beside binary data that is not there', { inputs: [input({ name: 'y', data: undefined, parameters: { binary_data_size: 99 } })] }, 'schema_mismatch', '"y" does not exist'],
+    ['an input too many, with other rows', { inputs: [input(), input({ name: 'y', shape: [1, 2] })] }, 'schema_mismatch', 'Input "y" does not exist; the inputs are exactly x (float32[2]).'],
+    ['an input twice, with other rows', { inputs: [input(), input({ shape: [1, 2], data: [1, 2] })] }, 'schema_mismatch', 'Input "x" is given twice. Send it once.'],
+    ['no input at all', { inputs: [] }, 'empty_batch', 'no rows'],
     ['too few values', { inputs: [input({ data: [1, 2, 3] })] }, 'schema_mismatch', 'float32[2,2]'],
     ['wrongly nested values', { inputs: [input({ data: [[1], [2], [3], [4]] })] }, 'schema_mismatch', 'shape [4,1]'],
     ['a string among numbers', { inputs: [input({ data: [1, 2, 3, 'a'] })] }, 'schema_mismatch', 'row 1'],
     ['a value out of range', { inputs: [input({ datatype: 'INT8', data: [1, 2, 300, 4] })] }, 'value_out_of_range', 'row 1: 300'],
-    ['a null among integers', { inputs: [{ name: 's', shape: [2], datatype: 'INT32', data: [1, null] }] }, 'schema_mismatch', '"x" is missing'],
-    ['another number of rows', { inputs: [input(), { name: 's', shape: [1], datatype: 'BYTES', data: ['a'] }] }, 'schema_mismatch', 'has 1 rows and input "x" has 2'],
+    ['a null among integers', { inputs: [{ name: 's', shape: [2], datatype: 'INT32', data: [1, null] }] }, 'schema_mismatch', '"s" does not exist and "x" is missing'],
     ['no rows', { inputs: [input({ shape: [0, 2], data: [] })] }, 'empty_batch', 'no rows'],
-    ['another input', { inputs: [input({ name: 'y' })] }, 'schema_mismatch', '"x" is missing and "y" is not expected'],
+    ['another input', { inputs: [input({ name: 'y' })] }, 'schema_mismatch', '"y" does not exist and "x" is missing'],
     ['binary data that is not there', { inputs: [input({ data: undefined, parameters: { binary_data_size: 16 } })] }, 'malformed_body', 'announces 16 bytes'],
     ['a size that is no size', { inputs: [input({ data: undefined, parameters: { binary_data_size: -1 } })] }, 'malformed_body', 'binary_data_size'],
     ['data and a size', { inputs: [input({ parameters: { binary_data_size: 16 } })] }, 'malformed_body', 'not both'],
@@ -77,18 +81,34 @@ describe('a v2 request', () => {
     expect(error.message).toContain(piece);
   });
 
-  it.each<[string, [Uint8Array, number], string, string]>([
-    ['bytes left over', binary({ inputs: [input()] }, [0]), 'malformed_body', '1 bytes of the body belong to no input'],
-    ['a size that does not fit the shape', binary({ inputs: [input({ data: undefined, parameters: { binary_data_size: 12 } })] }, raw(1, 2, 3)), 'schema_mismatch', '12 bytes of binary data; its shape and datatype need 16'],
-    ['a header longer than the body', [json('{}'), 3], 'malformed_body', 'Inference-Header-Content-Length is 3'],
-    ['a header that is no number', [json('{}'), NaN], 'malformed_body', 'NaN'],
-    ['strings longer than their data', binary({ inputs: [{ name: 's', shape: [1], datatype: 'BYTES', parameters: { binary_data_size: 5 } }] }, [255, 255, 255, 255, 1]), 'malformed_body', 'not 1 items of BYTES'],
-    ['strings that leave some data', binary({ inputs: [{ name: 's', shape: [1], datatype: 'BYTES', parameters: { binary_data_size: 5 } }] }, [0, 0, 0, 0, 1]), 'malformed_body', 'not 1 items of BYTES'],
-    ['more strings than bytes', binary({ inputs: [{ name: 's', shape: [1e9], datatype: 'BYTES', parameters: { binary_data_size: 4 } }] }, [0, 0, 0, 0]), 'malformed_body', 'not 1000000000 items'],
-    ['strings that are no text', binary({ inputs: [{ name: 's', shape: [1], datatype: 'BYTES', parameters: { binary_data_size: 5 } }] }, [1, 0, 0, 0, 0xff]), 'malformed_body', 'UTF-8'],
-    ['a character cut in two', binary({ inputs: [{ name: 's', shape: [2], datatype: 'BYTES', parameters: { binary_data_size: 10 } }] }, [1, 0, 0, 0, 0xc3, 1, 0, 0, 0, 0xa9]), 'malformed_body', 'UTF-8'],
-  ])('with %s is refused', (_, [body, length], code, piece) => {
-    const error = failure(() => decodeV2(body, length, [s]));
+  it('that lacks an input is told its name', () => {
+    expect(failure(() => decodeV2(json({ inputs: [input({ shape: [9, 9] })] }), undefined, [s, x, { ...s, name: 'z' }]))).toMatchObject({ code: 'schema_mismatch' });
+    expect(failure(() => decodeV2(json({ inputs: [input()] }), undefined, [s, x])).message).toBe('Input "s" is missing; the inputs are exactly s (string), x (float32[2]).');
+  });
+
+  it('may have keys beside its inputs, and is left as it came then', () => {
+    const key = { name: 'who', shape: [2], datatype: 'INT8', data: [1, 2] };
+    expect(tableOf(decodeV2(json({ inputs: [key, input({ datatype: 'FP64' })] }), undefined, [x], new Set(['who', 'other'])).batch)).toEqual({ who: [1, 2], x: [[1, 2], [3, 4]] });
+    expect(failure(() => decodeV2(json({ inputs: [key, input({ name: 'y' })] }), undefined, [x], new Set(['who']))).message).toBe('Of the inputs, "y" does not exist and "x" is missing; the inputs are exactly x (float32[2]), who.');
+  });
+
+  it('with another number of rows in one input is refused', () => {
+    const body = json({ inputs: [input(), { name: 's', shape: [1], datatype: 'BYTES', data: ['a'] }] });
+    expect(failure(() => decodeV2(body, undefined, [x, s]))).toMatchObject({ code: 'schema_mismatch', message: expect.stringContaining('has 1 rows and input "x" has 2') as string });
+  });
+
+  it.each<[string, Field, [Uint8Array, number], string, string]>([
+    ['bytes left over', x, binary({ inputs: [input()] }, [0]), 'malformed_body', '1 bytes of the body belong to no input'],
+    ['a size that does not fit the shape', x, binary({ inputs: [input({ data: undefined, parameters: { binary_data_size: 12 } })] }, raw(1, 2, 3)), 'schema_mismatch', '12 bytes of binary data; its shape and datatype need 16'],
+    ['a header longer than the body', s, [json('{}'), 3], 'malformed_body', 'Inference-Header-Content-Length is 3'],
+    ['a header that is no number', s, [json('{}'), NaN], 'malformed_body', 'NaN'],
+    ['strings longer than their data', s, binary({ inputs: [{ name: 's', shape: [1], datatype: 'BYTES', parameters: { binary_data_size: 5 } }] }, [255, 255, 255, 255, 1]), 'malformed_body', 'not 1 items of BYTES'],
+    ['strings that leave some data', s, binary({ inputs: [{ name: 's', shape: [1], datatype: 'BYTES', parameters: { binary_data_size: 5 } }] }, [0, 0, 0, 0, 1]), 'malformed_body', 'not 1 items of BYTES'],
+    ['more strings than bytes', s, binary({ inputs: [{ name: 's', shape: [1e9], datatype: 'BYTES', parameters: { binary_data_size: 4 } }] }, [0, 0, 0, 0]), 'malformed_body', 'not 1000000000 items'],
+    ['strings that are no text', s, binary({ inputs: [{ name: 's', shape: [1], datatype: 'BYTES', parameters: { binary_data_size: 5 } }] }, [1, 0, 0, 0, 0xff]), 'malformed_body', 'UTF-8'],
+    ['a character cut in two', s, binary({ inputs: [{ name: 's', shape: [2], datatype: 'BYTES', parameters: { binary_data_size: 10 } }] }, [1, 0, 0, 0, 0xc3, 1, 0, 0, 0, 0xa9]), 'malformed_body', 'UTF-8'],
+  ])('with %s is refused', (_, field, [body, length], code, piece) => {
+    const error = failure(() => decodeV2(body, length, [field]));
     expect(error).toMatchObject({ code });
     expect(error.message).toContain(piece);
   });

@@ -4,7 +4,7 @@ import { conform } from './conform.ts';
 import { encodeFlat } from './json/encode.ts';
 import { JsonReader, type Json } from './json/reader.ts';
 import { Sink } from './json/sink.ts';
-import { quote } from './shapes.ts';
+import { fieldsText, quote } from './shapes.ts';
 import { areUtf8 } from './utf8.ts';
 
 /** An inference request of the Open Inference Protocol v2, its inputs already as the declared columns. */
@@ -29,26 +29,31 @@ export const v2Datatype: Readonly<Record<ElementType, string>> = {
   float16: 'FP16', float32: 'FP32', float64: 'FP64', string: 'BYTES', timestamp: 'INT64',
 };
 
+/** What inputs may be called: the declared fields, where they are known, and the keys beside them. */
+interface Names { fields: readonly Field[] | undefined; keys: ReadonlySet<string> }
+const none: ReadonlySet<string> = new Set();
+
 /** An input as it is read: keys may come in any order, so that data may stand before what describes it. */
 interface Input { name?: string; datatype?: string; shape?: number[]; data?: number; column?: TensorColumn; binary?: number }
 
 /**
  * Reads an inference request. Shapes include the batch axis: `[rows, ...row]`. Data is nested or flat JSON, or binary behind
  * the JSON, whose length `headerLength` tells (the header `Inference-Header-Content-Length`; undefined when there is none).
- * The inputs are conformed to the declared fields.
+ * The inputs are conformed to the declared fields. With `keys`, names that may be given beside them, they are left as they came.
  * @throws malformed_body, schema_mismatch, value_out_of_range, null_not_allowed, empty_batch
  */
-export function decodeV2(body: Uint8Array, headerLength: number | undefined, fields: readonly Field[] | undefined): V2Request {
+export function decodeV2(body: Uint8Array, headerLength: number | undefined, fields: readonly Field[] | undefined, keys: ReadonlySet<string> = none): V2Request {
   if (headerLength !== undefined && !(Number.isInteger(headerLength) && headerLength >= 0 && headerLength <= body.length)) {
     throw new PotorooError('malformed_body', `Inference-Header-Content-Length is ${headerLength}, but the body has ${body.length} bytes.`);
   }
+  const known: Names = { fields, keys };
   const reader = new JsonReader(headerLength === undefined ? body : body.subarray(0, headerLength));
   let id: string | undefined;
   let inputs: Input[] | undefined;
   let outputs: V2Request['outputs'];
   let parameters: Record<string, unknown> = {};
   members(reader, 'the request', (key) => {
-    if (key === 'inputs') inputs = list(reader, 'inputs', readInput);
+    if (key === 'inputs') inputs = list(reader, 'inputs', (at, place) => readInput(at, place, known));
     else if (key === 'outputs') outputs = list(reader, 'outputs', readOutput);
     else if (key === 'parameters') parameters = plainObject(reader.value(), 'parameters');
     else if (key === 'id') id = text(reader.value(), 'id');
@@ -57,6 +62,7 @@ export function decodeV2(body: Uint8Array, headerLength: number | undefined, fie
   });
   reader.finish();
   if (!inputs) throw new PotorooError('malformed_body', 'The request has no "inputs".');
+  checkNames(inputs, known);
   const binary = new Binary(body, headerLength ?? body.length);
   const columns = inputs.map((input, i) => toColumn(reader, input, i, binary));
   binary.finish();
@@ -65,9 +71,35 @@ export function decodeV2(body: Uint8Array, headerLength: number | undefined, fie
     if (other !== rows) throw new PotorooError('schema_mismatch', `Input ${quote(column.name)} has ${other} rows and input ${quote(columns[0]!.column.name)} has ${rows}. The first dimension is the batch: make it the same for all inputs.`);
   }
   const given = { rows, columns: columns.map((c) => c.column) };
-  const batch = fields === undefined ? given : conform(given, fields);
+  const batch = fields === undefined || keys.size > 0 ? given : conform(given, fields);
   return { ...(id !== undefined && { id }), batch, outputs, binaryDefault: parameters['binary_data_output'] === true, parameters };
 }
+
+/** Whose name is wrong has its own idea of all the rest, so that names come before shapes and data. */
+function checkNames(inputs: readonly Input[], known: Names): void {
+  const { fields, keys } = known;
+  const given = new Set<string>();
+  for (const [i, { name }] of inputs.entries()) {
+    if (name === undefined) throw new PotorooError('malformed_body', `"inputs[${i}]" has no name.`);
+    if (given.has(name)) throw new PotorooError('schema_mismatch', `Input ${quote(name)} is given twice. Send it once.`, { fields: [{ field: name, message: 'given twice' }] });
+    given.add(name);
+  }
+  // Without any there are no rows, which says more.
+  if (fields === undefined || given.size === 0) return;
+  const extra = [...given].filter((name) => !isKnown(name, known));
+  const missing = fields.filter((f) => !given.has(f.name)).map((f) => f.name);
+  if (extra.length + missing.length === 0) return;
+  const parts = [
+    ...(extra.length > 0 ? [`${some(extra)} ${extra.length === 1 ? 'does' : 'do'} not exist`] : []),
+    ...(missing.length > 0 ? [`${some(missing)} ${missing.length === 1 ? 'is' : 'are'} missing`] : []),
+  ];
+  throw new PotorooError('schema_mismatch', `${extra.length + missing.length === 1 ? 'Input' : 'Of the inputs,'} ${parts.join(' and ')}; the inputs are exactly ${[fieldsText(fields), ...keys].join(', ')}.`, {
+    fields: [...extra.map((field) => ({ field, message: 'no such input' })), ...missing.map((field) => ({ field, message: 'missing' }))],
+  });
+}
+
+const some = (names: readonly string[]): string => `${names.slice(0, 20).map(quote).join(', ')}${names.length > 20 ? ` and ${names.length - 20} more` : ''}`;
+const isKnown = (name: string, { fields, keys }: Names): boolean => fields === undefined || keys.has(name) || fields.some((f) => f.name === name);
 
 /** Calls `member` at each value of an object, which it must read. */
 function members(reader: JsonReader, what: string, member: (key: string) => void): void {
@@ -98,7 +130,7 @@ function text(value: Json, place: string): string {
   return value;
 }
 
-function readInput(reader: JsonReader, place: string): Input {
+function readInput(reader: JsonReader, place: string, known: Names): Input {
   const input: Input = {};
   members(reader, place, (key) => {
     if (key === 'name') input.name = text(reader.value(), `${place}.name`);
@@ -112,7 +144,7 @@ function readInput(reader: JsonReader, place: string): Input {
     } else if (key === 'data') {
       reader.peek();
       input.data = reader.at;
-      if (input.name !== undefined && input.datatype !== undefined && input.shape) input.column = readData(reader, input, place);
+      if (input.name !== undefined && isKnown(input.name, known) && input.datatype !== undefined && input.shape) input.column = readData(reader, input, place);
       else reader.value();
     } else reader.value();
   });

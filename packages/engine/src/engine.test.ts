@@ -73,6 +73,14 @@ describe('one model', () => {
     expect((await ask(`${infer}?dataset=out&dataset.separator=_`, { body: fraud, headers })).json).toEqual([{ out_dense_1: [expect.any(Number)] }]);
   });
 
+  test('names that some versions of a pipeline have are nothing to refuse', async () => {
+    const columns = async (query: string): Promise<string[]> => Object.keys(((await ask(`${infer}?${query}&dataset.separator=.`, { body: fraud, headers: json })).json as [object])[0]);
+    expect(await columns('dataset[]=out&dataset[]=out_&dataset[]=out_gone.y&dataset[]=anomaly.gone&dataset[]=out._model_split')).toEqual(['out.dense_1']);
+    expect(await columns('dataset[]=*&dataset.exclude[]=out_gone&dataset.exclude[]=anomaly.gone&dataset.exclude[]=in')).toEqual(['time', 'out.dense_1', 'anomaly.count']);
+    expect(await columns('dataset[]=meta')).toContain('metadata.elapsed');
+    expect(await columns('dataset[]=out_')).toEqual([]);
+  });
+
   test('exclusion, and metadata where it is asked for', async () => {
     const [row] = (await ask(`${infer}?dataset[]=*&dataset[]=metadata&dataset.exclude[]=in&dataset.separator=.`, { body: fraud, headers: { ...json, 'x-request-id': 'abc-1' } })).json as [Record<string, unknown>];
     expect(Object.keys(row)).toEqual(['time', 'out.dense_1', 'anomaly.count', 'metadata.last_model', 'metadata.pipeline_version', 'metadata.elapsed', 'metadata.dropped', 'metadata.partition', 'metadata.request_id']);
@@ -160,6 +168,12 @@ describe('one model', () => {
     ['Arrow that is none', { body: fraud, headers: { 'content-type': 'application/vnd.apache.arrow.file' } }, 400, 'malformed_body', /./],
     ['a deadline that is none', { body: fraud, headers: { ...json, 'x-potoroo-timeout-ms': 'soon' } }, 400, 'invalid_request', /x-potoroo-timeout-ms.*soon/],
     ['a separator given twice', { path: '?dataset.separator=.&dataset.separator=_', body: fraud }, 400, 'invalid_request', /dataset\.separator/],
+    ['a dataset that is none', { path: '?dataset[]=out&dataset[]=nonsense', body: fraud }, 400, 'invalid_request', /^dataset 'nonsense' .*time, in, out.*in\.dense_input, out\.dense_1/],
+    ['a misspelt column', { path: '?dataset=out.dense1', body: fraud }, 400, 'invalid_request', /^dataset 'out\.dense1' .*out\.dense_1/],
+    ['an empty dataset', { path: '?dataset=', body: fraud }, 400, 'invalid_request', /^dataset '' /],
+    ['metadata that there is not', { path: '?dataset[]=metadata.elasped', body: fraud }, 400, 'invalid_request', /metadata\.elapsed/],
+    ['only a challenger that is gone', { path: '?dataset[]=out_gone&dataset[]=anomaly.gone', body: fraud }, 400, 'invalid_request', /^dataset 'out_gone' /],
+    ['a column to leave out that is none', { path: '?dataset[]=*&dataset.exclude[]=in.dense', body: fraud }, 400, 'invalid_request', /^dataset\.exclude 'in\.dense' /],
     ['GET for an inference', { method: 'GET' }, 405, 'method_not_allowed', /POST/],
     ['the access list from outside', { method: 'PUT', path: '/../../access', body: '{}' }, 404, 'route_not_found', /access/],
   ])('bad input: %s', async (_, request, status, code, message) => {

@@ -87,10 +87,9 @@ function decode(segment: string): string {
   }
 }
 
-function readV2(body: Uint8Array, headerLength: number | undefined, { inputs, modelInputs, keys }: Pipeline): V2Request {
-  if (keys.length === 0) return decodeV2(body, headerLength, inputs);
-  const request = decodeV2(body, headerLength, undefined);
-  return { ...request, batch: conformWithKeys(request.batch, modelInputs, keys) };
+function readV2(body: Uint8Array, headerLength: number | undefined, { modelInputs, keys, keyNames }: Pipeline): V2Request {
+  const request = decodeV2(body, headerLength, modelInputs, keyNames);
+  return keys.length === 0 ? request : { ...request, batch: conformWithKeys(request.batch, modelInputs, keys) };
 }
 
 function inferV2(exchange: Exchange, service: Service, defaults: InferDefaults, model: { name: string; version: string }): void {

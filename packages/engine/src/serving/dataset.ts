@@ -1,4 +1,4 @@
-import { select, type Batch, type Column } from '@potoroo/batch';
+import { datasets, select, type Batch, type Column } from '@potoroo/batch';
 import { PotorooError } from '@potoroo/contract/plain';
 import type { Pipeline } from '../pipeline.ts';
 
@@ -17,6 +17,8 @@ export interface Selection {
 }
 
 const cached = 256;
+/** Names in a message. */
+const mostNamed = 30;
 
 /**
  * Reads `dataset[]`, `dataset.exclude[]` and `dataset.separator` of a query (the brackets may be left out), or `dataset.flatten`
@@ -34,7 +36,7 @@ export class Datasets {
     this.#shadowNames = shadowNames;
   }
 
-  /** @throws PotorooError `invalid_request` for a parameter given in a wrong form */
+  /** @throws PotorooError `invalid_request` for a parameter given in a wrong form, and for a name that this pipeline does not have */
   of(query: string): Selection {
     const known = this.#seen.get(query);
     if (known !== undefined) return known;
@@ -47,6 +49,11 @@ export class Datasets {
     if (flatten !== null && flatten !== 'true' && flatten !== 'false') throw new PotorooError('invalid_request', `dataset.flatten is '${flatten.slice(0, 80)}'. Use true or false.`);
     const separator = separators[0] ?? (flatten === 'true' ? '.' : null);
     if (separator !== null && separator.length > 8) throw new PotorooError('invalid_request', `dataset.separator '${separator.slice(0, 80)}' is too long. Use at most 8 characters.`);
+    for (const name of include) if (!this.#has(name) && !comesAndGoes(name)) throw this.#missing('dataset', name);
+    for (const name of exclude) if (!this.#has(name) && !comesAndGoes(name)) throw this.#missing('dataset.exclude', name);
+    // An answer without any column says nothing to who asks for one that is not there now.
+    const gone = include.find((name) => !this.#has(name));
+    if (gone !== undefined && !include.some((name) => this.#has(name))) throw this.#missing('dataset', gone);
     const names = chosen(this.#names, include, exclude);
     const named = include.filter((name) => name !== '*');
     const shadows = named.length === 0 ? [] : chosen(this.#shadowNames, named, exclude);
@@ -57,6 +64,21 @@ export class Datasets {
     this.#seen.set(query, selection);
     return selection;
   }
+
+  #has(name: string): boolean {
+    return datasets.includes(name) || chosen(this.#names, [name], []).length > 0 || chosen(this.#shadowNames, [name], []).length > 0;
+  }
+
+  #missing(parameter: string, name: string): PotorooError {
+    const own = [...this.#names, ...this.#shadowNames].filter((column) => !datasets.includes(column));
+    const there = own.length > mostNamed ? `${own.slice(0, mostNamed).join(', ')} and ${own.length - mostNamed} more` : own.join(', ');
+    return new PotorooError('invalid_request', `${parameter} '${name.slice(0, 80)}' is nothing that this pipeline answers with. Name a dataset (${datasets.join(', ')}) or a column: ${there}.`, { fields: [{ field: parameter, message: 'no such dataset or column' }] });
+  }
+}
+
+/** Challengers, splits and validations come and go with the versions of a pipeline: who watches them among others is not refused for their end. */
+function comesAndGoes(name: string): boolean {
+  return name.startsWith('out_') || name.startsWith('anomaly.') || name === 'out._model_split';
 }
 
 function chosen(names: readonly string[], include: readonly string[], exclude: readonly string[]): string[] {

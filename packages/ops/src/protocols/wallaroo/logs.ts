@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance } from 'fastify';
-import { encodeArrowFile, select, type Batch } from '@potoroo/batch';
+import { datasets, encodeArrowFile, isWithinDataset, select, type Batch } from '@potoroo/batch';
 import { PotorooError } from '@potoroo/contract';
 import type { Actor, LogCursor, LogPage, LogQuery } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
@@ -48,7 +48,13 @@ const withTime = (dataset: string[]): string[] => (dataset.length === 0 ? datase
 function readQuery(url: string): Omit<LogQuery, 'pipelineId'> & { dataset: string[]; exclude: string[]; separator: string | null } {
   const query = new URL(url, 'http://ops').searchParams;
   const one = (name: string): string | undefined => query.get(name) ?? undefined;
-  const many = (name: string): string[] => [...query.getAll(`${name}[]`), ...query.getAll(name)];
+  // Which columns there are differs from version to version, so that only what is in none of them is refused.
+  const many = (name: string): string[] => {
+    const names = [...query.getAll(`${name}[]`), ...query.getAll(name)];
+    const wrong = names.find((given) => !isWithinDataset(given));
+    if (wrong !== undefined) throw invalid(name, wrong, `one of ${datasets.join(', ')}, or a column in one of them, such as out.variable`);
+    return names;
+  };
   const start = asTime('time.start', one('time.start'));
   const end = asTime('time.end', one('time.end'));
   const order = asOrder(one('order'));

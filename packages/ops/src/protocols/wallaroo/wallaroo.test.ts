@@ -358,6 +358,8 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       ['?order=up', {}, /order "up".*asc or desc/],
       ['?time.start=yesterday', {}, /time\.start "yesterday"/],
       ['?time.end=1e99', {}, /time\.end/],
+      ['?dataset[]=out&dataset[]=nonsense', {}, /^dataset "nonsense".*time, in, out, anomaly, metadata/],
+      ['?dataset.exclude[]=tensor', {}, /^dataset\.exclude "tensor".*out\.variable/],
       ['', { partition: -1 }, /offsets/],
       ['', { partition: 'x' }, /offsets/],
       ['', [], /offsets/],
@@ -375,7 +377,7 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
     });
 
     it('of which there are none come as an Arrow file without columns that says it is all', async () => {
-      const answer = await records('?page_size=10&order=desc&dataset[]=*&dataset.separator=.');
+      const answer = await records('?page_size=10&order=desc&dataset[]=*&dataset[]=out.of_another_version&dataset[]=out_gone&dataset.exclude[]=meta&dataset.separator=.');
       expect(answer.headers.get('content-type')).toBe('application/vnd.apache.arrow.file');
       expect(answer.text.startsWith('ARROW1')).toBe(true);
       expect(answer.text).toContain('{"status":"All","next":null}');
