@@ -9,6 +9,7 @@ import type {
   AccessList, Accelerator, Architecture, DeploymentConfig, DeploymentState, EngineModelStatus, EngineState, Field, ModelConfig, Reason, SidekickLine, SidekickState, Step,
 } from '@potoroo/contract';
 import type { Batch } from '@potoroo/batch';
+import type { Transaction } from '../storage/database.ts';
 
 export type Role = 'user' | 'admin';
 /** Who acts: taken from a verified token. */
@@ -142,8 +143,8 @@ export interface UploadInput {
   content: AsyncIterable<Uint8Array>;
   /** Milliseconds to wait for what becomes of it; a few seconds when not given. */
   patienceMs?: number;
-  /** Told of the version as soon as it is written down, before its test load. */
-  onAdded?: (version: ModelVersion) => Promise<void>;
+  /** Told of the version in the transaction that writes it down, before its test load; what it throws takes the version back. */
+  onAdded?: (version: ModelVersion, transaction: Transaction) => Promise<void>;
 }
 export interface Frameworks {
   frameworks: { name: string; runtime: string; converts: boolean; archive: 'no' | 'always' | 'maybe'; requirements: string[]; guideRequirements: string[] }[];
@@ -345,7 +346,7 @@ export interface RegisteredModel { name: string; description: string | null; use
 /** `path` is from the model's folder on; `address` is what to upload it by. */
 export interface RegistryArtifact { path: string; address: string; directory: boolean; size: number | null; modifiedAt: Date | null }
 /** `path`: the address of an artifact, or `models:/<model>/<version>` for the whole folder of a version. */
-export type RegistryUpload = Omit<UploadInput, 'fileName' | 'content' | 'patienceMs' | 'onAdded'> & { path: string };
+export type RegistryUpload = Omit<UploadInput, 'fileName' | 'content' | 'patienceMs'> & { path: string };
 /** Every method that asks the registry throws registry_unreachable, registry_refused, registry_invalid or address_refused when it cannot. */
 export interface Registries {
   /** Also puts it into the workspace: the actor's own one when none is given. @throws invalid_name, invalid_request */
@@ -374,7 +375,7 @@ export interface ImageInput {
   /** For the registry; kept sealed. Without them those that the server has for it are used. */
   credentials?: { username: string; password: string };
   arch?: Architecture; visibility?: 'private' | 'public';
-  inputSchema?: Field[]; outputSchema?: Field[];
+  inputSchema?: Field[]; outputSchema?: Field[]; onAdded?: UploadInput['onAdded'];
   /** What else a client sent and reads back. */ conversion?: Record<string, unknown>;
   /** Milliseconds to wait for what becomes of it; none when not given. */ patienceMs?: number;
 }

@@ -27,6 +27,9 @@ import type { IdempotencyTables } from '../protocols/native/idempotency.store.ts
 /** Every table, declared by the store that owns it. Columns are camelCase here and snake_case in SQL. */
 export interface Database extends IdentityTables, AuditTables, DeviceTables, PersonalTokenTables, UserTables, WorkspaceTables, ModelTables, PipelineTables, DeploymentTables, SidekickTables, TagTables, ConnectionTables, RegistryTables, ImageTables, LogTables, RetentionTables, IdempotencyTables {}
 
+/** The database as one transaction sees it. */
+export type Transaction = Kysely<Database>;
+
 export type Dialect = 'sqlite' | 'postgres';
 export interface Storage {
   readonly db: Kysely<Database>;

@@ -56,9 +56,13 @@ export class ImageService implements Images {
     const uuid = credentials && randomUUID();
     if (uuid !== undefined && credentials !== undefined) await this.#store.insert(uuid, secrets.seal(JSON.stringify(checkCredentials(credentials)), uuid), clock(), clock() - orphanMs);
     const source: Source = { image: whole, ...(uuid !== undefined && { credentials: uuid }) };
-    const version = await models.receive(actor, { ...rest, framework: imageFramework, fileName: 'image.json', conversion: { ...conversion, source } });
-    if (uuid !== undefined) await this.#store.belong(uuid, version.id);
-    return version;
+    return models.receive(actor, {
+      ...rest, framework: imageFramework, fileName: 'image.json', conversion: { ...conversion, source },
+      onAdded: async (version, transaction) => {
+        if (uuid !== undefined) await new ImageStore(transaction).belong(uuid, version.id);
+        await input.onAdded?.(version, transaction);
+      },
+    });
   }
 
   /** The file of a version that `register` made: the image is on this machine then. */

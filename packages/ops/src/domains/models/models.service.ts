@@ -76,9 +76,8 @@ export class ModelService implements Models {
       input.workspaceId, input.name, randomUUID(), values, config,
       // What failed once may have failed for want of time or memory: the same bytes get another try.
       // What Python loads depends on more than its bytes: schemas, requirements.
-      (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error',
+      { same: (newest) => framework === 'onnx' && newest.sha256 === blob.sha256 && newest.framework === framework && newest.arch === arch && newest.accel === accel && newest.status !== 'error', onAdded: input.onAdded },
     );
-    await input.onAdded?.(version);
     if (version.status === 'ready') return version;
     return this.#settled(version, input.patienceMs ?? patienceMs);
   }
@@ -95,7 +94,7 @@ export class ModelService implements Models {
   async receive(actor: Actor, input: Omit<UploadInput, 'content'>): Promise<ModelVersion> {
     const kept = await this.#check(actor, input, [imageFramework]);
     const { values, config } = this.#newVersion(actor, input, kept, { sha256: '', size: 0 });
-    const { version } = await this.#store.add(input.workspaceId, input.name, randomUUID(), values, config, () => false, 'uploading');
+    const { version } = await this.#store.add(input.workspaceId, input.name, randomUUID(), values, config, { status: 'uploading', onAdded: input.onAdded });
     return this.#settled(version, input.patienceMs ?? 0);
   }
 

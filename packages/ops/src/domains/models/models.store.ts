@@ -4,7 +4,7 @@ import type { Database } from '../../storage/database.ts';
 import type { PageWindow } from '../../storage/paging.ts';
 import { contains, date, json, parsed, parsedOrNull, type Json, type Time } from '../../storage/values.ts';
 import type { Access } from '../access.ts';
-import type { Model, ModelStatus, ModelVersion, StoredModelConfig, UploadLog } from '../domains.ts';
+import type { Model, ModelStatus, ModelVersion, StoredModelConfig, UploadInput, UploadLog } from '../domains.ts';
 
 interface ModelTable { id: Generated<number>; workspaceId: number; name: string; ownerId: string; createdAt: Time; updatedAt: Time }
 interface ModelVersionTable {
@@ -19,6 +19,7 @@ export interface ModelTables { models: ModelTable; modelVersions: ModelVersionTa
 type VersionRow = Selectable<ModelVersionTable> & { name: string; workspaceId: number };
 export type NewVersion = Omit<Selectable<ModelVersionTable>, 'id' | 'modelId' | 'version' | 'status' | 'reason' | 'inputs' | 'outputs' | 'convertedSha256' | 'environment' | 'updatedAt'>;
 type IdQuery = ReturnType<Access['workspacesOf']>;
+interface Adding { same?: (newest: ModelVersion) => boolean; status?: ModelStatus; onAdded: UploadInput['onAdded'] }
 interface Outcome { status: ModelStatus; reason?: Reason | null; inputs?: Field[]; outputs?: Field[]; runtime?: string; convertedSha256?: string | null; environment?: string | null }
 
 export class ModelStore {
@@ -29,10 +30,11 @@ export class ModelStore {
 
   /**
    * The model's newest version when `same` says that it is what is being added, else a new one; the model is made when
-   * the workspace has none of that name. One transaction that holds the model, so that equal uploads at one time make one version.
+   * the workspace has none of that name. One transaction that holds the model, so that equal uploads at one time make one version,
+   * and that `onAdded` is part of.
    */
   add(
-    workspaceId: number, name: string, version: string, values: NewVersion, config: ModelConfig | undefined, same: (newest: ModelVersion) => boolean, status: ModelStatus = 'pending_load_native',
+    workspaceId: number, name: string, version: string, values: NewVersion, config: ModelConfig | undefined, { same, status = 'pending_load_native', onAdded }: Adding,
   ): Promise<{ version: ModelVersion; added: boolean }> {
     const now = values.createdAt;
     return this.#db.transaction().execute(async (tx) => {
@@ -40,12 +42,17 @@ export class ModelStore {
         .onConflict((c) => c.columns(['workspaceId', 'name']).doUpdateSet({ updatedAt: now })).returning(['id']).executeTakeFirstOrThrow();
       const inTx = new ModelStore(tx);
       const newest = (await inTx.versionsOf([model.id], 1))[0];
-      if (newest !== undefined && same(newest)) return { version: newest, added: false };
+      if (newest !== undefined && same?.(newest) === true) {
+        await onAdded?.(newest, tx);
+        return { version: newest, added: false };
+      }
       const { id } = await tx.insertInto('modelVersions')
         .values({ ...values, modelId: model.id, version, status, reason: null, inputs: null, outputs: null, convertedSha256: null, environment: null, updatedAt: now })
         .returning('id').executeTakeFirstOrThrow();
       if (config !== undefined) await inTx.addConfig(id, config, {}, now);
-      return { version: (await inTx.version(id)) as ModelVersion, added: true };
+      const made = (await inTx.version(id)) as ModelVersion;
+      await onAdded?.(made, tx);
+      return { version: made, added: true };
     });
   }
 

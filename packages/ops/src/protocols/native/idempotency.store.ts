@@ -47,9 +47,9 @@ export class IdempotencyStore {
     return (await this.#db.updateTable('idempotencyKeys').set({ renewedAt: now }).where(holds(held)).executeTakeFirst()).numUpdatedRows > 0n;
   }
 
-  /** Also in the place of what the same request has answered before. */
-  async answer(held: HeldKey, status: number, answer: Json, content: string | null): Promise<void> {
-    await this.#db.updateTable('idempotencyKeys').set({ status, answer, content }).where(took(held)).execute();
+  /** Also in the place of what the same request has answered before. Whether the key is this request's still. */
+  async answer(held: HeldKey, status: number, answer: Json, content: string | null): Promise<boolean> {
+    return (await this.#db.updateTable('idempotencyKeys').set({ status, answer, content }).where(took(held)).executeTakeFirst()).numUpdatedRows > 0n;
   }
 
   /** Whether this call let go of an unanswered key; with `renewedAt`, only when nothing has been heard of its request since. */

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import { actorOf } from '../authenticate.ts';
-import type { HeldKey, IdempotencyStore } from './idempotency.store.ts';
+import { IdempotencyStore, type HeldKey } from './idempotency.store.ts';
+import type { Transaction } from '../../storage/database.ts';
 
 const keptMs = 24 * 3_600_000;
 /** A request that holds a key says so this often, while it works or its file arrives. */
@@ -11,8 +12,11 @@ const renewMs = 10_000;
 const abandonedMs = 60_000;
 
 type Content = AsyncIterable<Uint8Array>;
-/** Does what is asked for: with the file that it is given, and telling what will be answered as soon as it is done, when the answer itself takes longer. */
-type Run = (content: Content, done: (answer: unknown) => Promise<void>) => Promise<unknown>;
+/** Keeps what will be answered in the transaction that makes what it tells of, so that neither is there without the other. */
+export type Keep = (answer: unknown, transaction: Transaction) => Promise<void>;
+export const keepNothing: Keep = async () => {};
+/** Does what is asked for, with the file that it is given. */
+type Run = (content: Content, keep: Keep) => Promise<unknown>;
 /** What makes a request the same as another: all that is said in it and, of an upload, the file. */
 export interface Sameness { readonly said: readonly unknown[]; readonly content?: Content }
 async function* nothing(): AsyncGenerator<Uint8Array> { yield* []; }
@@ -35,7 +39,7 @@ export class Idempotency {
   /** @throws idempotency_conflict, conflict while the first request is still at work */
   async once(request: FastifyRequest, reply: FastifyReply, status: number, same: Sameness, run: Run): Promise<unknown> {
     const key = request.headers['idempotency-key'];
-    if (key === undefined) return run(same.content ?? nothing(), async () => {});
+    if (key === undefined) return run(same.content ?? nothing(), keepNothing);
     if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
       throw new PotorooError('invalid_request', 'The header Idempotency-Key has to be 1 to 255 printable characters, once.', { fields: [{ field: 'Idempotency-Key', message: '1 to 255 printable characters' }] });
     }
@@ -58,9 +62,10 @@ export class Idempotency {
 
   async #run(held: HeldKey, status: number, content: Content | undefined, run: Run): Promise<unknown> {
     const clock = this.#clock;
-    const renew = async (): Promise<void> => {
-      if (!(await this.#store.renew(held, clock()))) throw new PotorooError('conflict', 'Nothing came of this upload for so long that a later request with its Idempotency-Key went before it: ask for the answer of that one.');
+    const requireHeld = (still: boolean): void => {
+      if (!still) throw new PotorooError('conflict', 'Nothing came of this upload for so long that a later request with its Idempotency-Key went before it: ask for the answer of that one.');
     };
+    const renew = async (): Promise<void> => requireHeld(await this.#store.renew(held, clock()));
     let arrived: string | null = null;
     async function* read(pieces: Content): Content {
       const file = new Digest();
@@ -78,9 +83,9 @@ export class Idempotency {
     // While a file arrives its pieces tell: a connection that is dead must not hold the key.
     const timer = setInterval(() => { if (content === undefined || arrived !== null) renew().catch(() => {}); }, renewMs).unref();
     try {
-      const keep = (answer: unknown): Promise<void> => this.#store.answer(held, status, JSON.stringify(answer), arrived);
-      const answer = await run(content === undefined ? nothing() : read(content), keep);
-      await keep(answer);
+      const keepIn = (store: IdempotencyStore, answer: unknown): Promise<boolean> => store.answer(held, status, JSON.stringify(answer), arrived);
+      const answer = await run(content === undefined ? nothing() : read(content), async (made, transaction) => requireHeld(await keepIn(new IdempotencyStore(transaction), made)));
+      await keepIn(this.#store, answer);
       return answer;
     } catch (error) {
       await this.#store.release(held);

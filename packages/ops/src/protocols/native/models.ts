@@ -52,8 +52,8 @@ export async function modelRoutes(app: FastifyInstance, context: NativeContext):
         params: UploadParams, query: UploadQuerySchema, answer: ModelVersionSchema, keyed: true,
       }, ({ actor, params, query, request, reply }) => withUpload(request, query, ({ options, fileName, content: sent }) => {
         const said = [options, fileName];
-        return idempotency.once(request, reply, 200, { said, content: sent }, (content, onAdded) => models.upload(actor, {
-          ...options, onAdded, workspaceId: params.workspaceId, name: params.name, fileName: options.fileName ?? fileName ?? `${params.name}.${options.framework}`, content,
+        return idempotency.once(request, reply, 200, { said, content: sent }, (content, keep) => models.upload(actor, {
+          ...options, onAdded: keep, workspaceId: params.workspaceId, name: params.name, fileName: options.fileName ?? fileName ?? `${params.name}.${options.framework}`, content,
         }));
       }));
     }

@@ -39,5 +39,5 @@ export function registryRoutes(app: FastifyInstance, context: NativeContext): vo
     async ({ actor, params, query }) => ({ items: await registries.artifacts(actor, params.registryId, query.model, query.version) }));
   route(app, context, 'POST', '/registries/:registryId/uploads', {
     tag, summary: 'Upload a model from a registry', description: 'Answers at once with a version that is `uploading`: its status and its upload log say how it goes. A folder becomes a zip.', params: Params, body: RegistryUploadSchema, answer: ModelVersionSchema, status: 201,
-  }, ({ actor, params, body }) => registries.upload(actor, params.registryId, body));
+  }, ({ actor, params, body, keep }) => registries.upload(actor, params.registryId, { ...body, onAdded: keep }));
 }

@@ -4,7 +4,7 @@ import { apiPrefix } from '@potoroo/contract';
 import type { Actor, Domains } from '../../domains/domains.ts';
 import { actorOf } from '../authenticate.ts';
 import type { InferenceProxy } from '../inference-proxy.ts';
-import type { Idempotency } from './idempotency.ts';
+import { keepNothing, type Idempotency, type Keep } from './idempotency.ts';
 
 /** What the route groups are built from. */
 export interface NativeContext {
@@ -39,6 +39,8 @@ export interface Call<P extends TObject, Q extends TObject, B extends TSchema> {
   readonly body: Static<B>;
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
+  /** Of creates: for those whose repetition would make a second one. */
+  readonly keep: Keep;
 }
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -60,8 +62,8 @@ export function route<P extends TObject, Q extends TObject, B extends TSchema, A
   app.route({
     method, url: apiPrefix + url, schema,
     handler: async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-      const call = { actor: actorOf(request), params: request.params, query: request.query, body: request.body, request, reply } as Call<P, Q, B>;
-      const given = await (status === 201 ? idempotency.once(request, reply, status, { said: [request.body] }, () => handler(call)) : handler(call));
+      const call = { actor: actorOf(request), params: request.params, query: request.query, body: request.body, request, reply, keep: keepNothing } as Call<P, Q, B>;
+      const given = await (status === 201 ? idempotency.once(request, reply, status, { said: [request.body] }, (_, keep) => handler({ ...call, keep })) : handler(call));
       return reply.sent || given === reply ? reply : reply.code(status).send(given);
     },
   });

@@ -1,12 +1,24 @@
 import { once } from 'node:events';
 import { request as startRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { ApiModel, ApiModelVersion, ApiWorkspace } from '@potoroo/contract';
+import type { ApiModel, ApiModelVersion, ApiRegistry, ApiWorkspace } from '@potoroo/contract';
 import { createDatabase, type Storage } from '../../storage/database.ts';
 import { databases } from '../../storage/testing.ts';
 import { adminEmail, adminPassword, expectProblem, startOps, type Answer, type TestOps } from '../../testing.ts';
 import { IdempotencyStore } from './idempotency.store.ts';
+
+/** From now on no key can be answered, as if the server ended just before. Gives what ends that. */
+async function breakAnswers({ db, dialect }: Storage): Promise<() => Promise<void>> {
+  const before = 'trigger broken before update of answer on idempotency_keys';
+  if (dialect === 'sqlite') await sql.raw(`create ${before} begin select raise(abort, 'ended here'); end`).execute(db);
+  else {
+    await sql.raw("create function broken() returns trigger as $$ begin raise exception 'ended here'; end $$ language plpgsql").execute(db);
+    await sql.raw(`create ${before} for each row execute function broken()`).execute(db);
+  }
+  return async () => { await sql.raw(dialect === 'sqlite' ? 'drop trigger broken' : 'drop function broken cascade').execute(db); };
+}
 
 const day = 24 * 3_600_000;
 /** No model: every upload of it is a version of its own, in error, unless a key says that it is the same. */
@@ -131,6 +143,26 @@ describe.each(databases)('uploads under an Idempotency-Key on $name', (database)
     request.destroy();
     await expect.poll(async () => (await send()).status, { interval: 20 }).toBe(200);
     expect(await versions()).toHaveLength(1);
+  });
+
+  test.each<[string, () => Promise<() => Promise<Answer<ApiModelVersion>>>]>([
+    ['an upload', async () => () => send()],
+    ['an upload from a registry', async () => {
+      const { body: { id } } = await t.call<ApiRegistry>('POST', '/api/v1/registries', { name: model, url: 'http://127.0.0.1:9', workspaceId: workspace }, { token });
+      return () => t.call<ApiModelVersion>('POST', `/api/v1/registries/${id}/uploads`, { workspaceId: workspace, name: model, path: 'models:/m/1', framework: 'onnx' }, { token, headers: { 'idempotency-key': key } });
+    }],
+  ])('%s makes its version and the answer of its key at once: where the one fails there is neither', async (_, prepare) => {
+    const sending = await prepare();
+    const mend = await breakAnswers(storage);
+    try {
+      expectProblem(await sending(), 'internal');
+      expect(await versions()).toEqual([]);
+    } finally {
+      await mend();
+    }
+    const made = await sending();
+    expect(await versions()).toMatchObject([{ id: made.body.id }]);
+    expect((await sending()).headers.get('idempotency-replayed')).toBe('true');
   });
 
   test('the API document says which requests take a key', async () => {
