@@ -100,6 +100,8 @@ it('the command line reaches the SDK, and both reach the native API', async () =
   const { id } = JSON.parse(await potoroo('token', 'create', 'script', '--json')) as { id: string };
   await potoroo('token', 'list');
   await potoroo('token', 'revoke', id);
+  const { id: key } = JSON.parse(await potoroo('key', 'rotate', '--json')) as { id: string };
+  await potoroo('key', 'revoke', key);
   for (const line of [
     'user invite maria@ex.co', 'user list', 'user show', 'user show maria@ex.co', 'user disable maria@ex.co', 'user enable maria@ex.co',
     'workspace show', 'workspace create fraud --use', 'workspace list', 'workspace show', 'workspace use fraud', 'workspace members', 'workspace add maria@ex.co --owner', 'workspace remove maria@ex.co',
@@ -109,7 +111,7 @@ it('the command line reaches the SDK, and both reach the native API', async () =
     'pipeline deploy p', 'pipeline status p', `pipeline infer p ${rows}`, 'pipeline logs p', `pipeline logs p -o ${join(folder.path, 'x.arrow')}`, `pipeline logs p -o ${join(folder.path, 'x.ndjson')}`, 'pipeline partitions p', 'pipeline retention p --days 3', 'deployment list --everywhere', 'deployment status p', 'deployment openapi p', 'deployment sidekicks p',
     'tag create t', 'tag list', 'tag add t -p p', 'tag add t -m m', 'tag show t', 'tag list -p p', 'tag list -m m', 'tag remove t -p p', 'tag remove t -m m', 'tag delete t',
     `connection create c X ${await file('details.json', { a: 1 })}`, 'connection list', 'connection show c', 'connection details c', 'connection add c', 'connection remove c', 'connection delete c',
-    'audit --all', 'key rotate', 'key list', 'registry list', 'pipeline undeploy p', 'pipeline delete p', 'workspace archive fraud', 'workspace unarchive 2',
+    'audit --all', 'key list', 'registry list', 'pipeline undeploy p', 'pipeline delete p', 'workspace archive fraud', 'workspace unarchive 2',
   ]) await potoroo(...line.split(' '));
   await potoroo('workspace', 'use', 'fraud');
   await potoroo('pipeline', 'create', 'q', '-m', 'm');

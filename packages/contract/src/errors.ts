@@ -18,6 +18,7 @@ export const errorCodes = {
   sidekick_not_found: { status: 404, title: 'No such sidekick' },
   tag_not_found: { status: 404, title: 'No such tag' },
   token_not_found: { status: 404, title: 'No such personal access token' },
+  signing_key_not_found: { status: 404, title: 'No such signing key' },
   connection_not_found: { status: 404, title: 'No such connection' },
   registry_not_found: { status: 404, title: 'No such model registry' },
   artifact_not_found: { status: 404, title: 'The model registry has no such model, version or file' },

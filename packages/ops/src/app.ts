@@ -96,8 +96,10 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const external = settings.oidcIssuer === undefined ? undefined : new ExternalIssuer({
       issuer: settings.oidcIssuer, clientId: settings.oidcClientId, emailClaim: settings.oidcEmailClaim, roleClaim: settings.oidcRoleClaim, adminRole: settings.oidcAdminRole, clock, onKeys: () => access.changed(),
     });
-    const signingKeys = new SigningKeyService(db, access, { clock, accessTokenLifetime: settings.accessTokenLifetime, onKeys: () => access.changed() });
-    const identity = new IdentityService(db, personalTokens, { ...settings, keys: signingKeys, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
+    const secrets = openSecrets(settings.dataDir, settings.secretKey, settings.secretKeyPrevious);
+    if (settings.secretKeyPrevious !== undefined) log.info(await sealAnew(db, secrets), 'encrypted what was encrypted with the key of before; POTOROO_SECRET_KEY_PREVIOUS is not needed any more when none is lost');
+    const signingKeys = new SigningKeyService(db, access, { clock, secrets, log, accessTokenLifetime: settings.accessTokenLifetime, onKeys: () => access.changed() });
+    const identity = new IdentityService(db, personalTokens, { ...settings, keys: signingKeys, secrets, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds, versions: settings.frameworkVersions });
     opened.push(() => environments.close());
@@ -113,8 +115,6 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     opened.push(() => models.close());
     const pipelines = new PipelineService(db, access, models, clock);
     const tags = new TagService(db, access, models, pipelines, clock);
-    const secrets = openSecrets(settings.dataDir, settings.secretKey, settings.secretKeyPrevious);
-    if (settings.secretKeyPrevious !== undefined) log.info(await sealAnew(db, secrets), 'encrypted what was encrypted with the key of before; POTOROO_SECRET_KEY_PREVIOUS is not needed any more when none is lost');
     const connections = new ConnectionService(db, access, secrets, clock);
     const registries: RegistryService = new RegistryService({ db, access, secrets, outgoing, clock, workspaces, models, bounds: { maxBytes: settings.maxUploadBytes } });
     const images: ImageService = new ImageService({ db, secrets, outgoing, clock, models, tool: imageTool(engine.image), arch: hostArch, insecure: settings.insecureRegistries ?? '', dataDir: settings.dataDir, log });
@@ -137,7 +137,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
       db, access, pipelines, models, host, isolation: settings.isolation, prepare: (model) => images.ensure(model, stopping.signal),
       sweep: () => { void sweepWith(engine.image).then((removed) => { if (removed.length > 0) log.info({ removed }, 'removed containers that killed engines had left'); }); }, dataDir: settings.dataDir, clock, accessList, onError,
       blob: blobs.path, sidekicks: { days: settings.sidekickLogDays, bytes: settings.sidekickLogBytes },
-      shipTo: async (deploymentId) => (address === null ? null : { url: address, token: await identity.engineToken(deploymentId) }),
+      shipTo: async (deploymentId) => (address === null ? null : { url: address, token: identity.engineToken(deploymentId) }),
       adopt: (spool, owner) => logs.adopt(spool, owner),
     });
     const domains: Domains = audited({ users, identity, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, devices: new DeviceService(db, identity, clock), personalTokens, signingKeys, accessList, audit }, audit);

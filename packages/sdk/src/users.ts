@@ -81,4 +81,9 @@ export class SigningKeys {
   rotate(options: CallOptions = {}): Promise<ApiSigningKey> {
     return createOnce<ApiSigningKey>(this.#transport, signingKeys, undefined, options);
   }
+
+  /** Refuses its tokens from now on; when it is the one that signs, another one does at once. @throws PotorooError signing_key_not_found */
+  revoke(id: string, options: CallOptions = {}): Promise<ApiSigningKey> {
+    return this.#transport.json<ApiSigningKey>(`${signingKeys}/${encodeURIComponent(id)}`, { ...options, method: 'DELETE' });
+  }
 }

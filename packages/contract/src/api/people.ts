@@ -42,6 +42,6 @@ export const MemberChangeSchema = Type.Object({ role: MemberRoleSchema }, { addi
 
 export const SigningKeySchema = Type.Object({
   id: Type.String({ description: 'The `kid` of tokens that it signed.' }), createdAt: TimeSchema, signsFrom: TimeSchema,
-  state: oneOf(['next', 'signing', 'verifying', 'retired'], { description: '`next` is known and does not sign yet; `verifying` signs no more, its tokens are good until they end; `retired` is good for the tokens of engines alone.' }),
+  state: oneOf(['next', 'signing', 'verifying', 'retired', 'revoked'], { description: '`next` is known and does not sign yet; `verifying` signs no more, its tokens are good until they end; those of a `retired` one have ended, and those of a `revoked` one are refused.' }),
 }, { $id: 'SigningKey' });
 export type ApiSigningKey = Static<typeof SigningKeySchema>;

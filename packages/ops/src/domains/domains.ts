@@ -46,22 +46,24 @@ export interface Identity {
   jwks(): Promise<{ keys: Record<string, unknown>[] }>;
   issuer(): string;
   /** A token with which the engines of one deployment ship their spool. */
-  engineToken(deploymentId: number): Promise<string>;
+  engineToken(deploymentId: number): string;
   /** @throws unauthenticated */
-  deploymentOf(engineToken: string): Promise<number>;
+  deploymentOf(engineToken: string): number;
 }
 
 /**
  * A key that access tokens are signed with. `next` is shown and does not sign yet, `verifying` signs no more and is shown until the last
- * token of it has ended; `retired` ones are good for the tokens of engines that run since then.
+ * token of it has ended; `retired` ones are good for nothing any more, and the tokens of `revoked` ones are refused.
  */
-export interface SigningKey { id: string; createdAt: Date; signsFrom: Date; state: 'next' | 'signing' | 'verifying' | 'retired' }
+export interface SigningKey { id: string; createdAt: Date; signsFrom: Date; state: 'next' | 'signing' | 'verifying' | 'retired' | 'revoked' }
 /** For administrators. */
 export interface SigningKeys {
   /** Newest first. */
   list(actor: Actor): Promise<SigningKey[]>;
   /** A new key, which signs as soon as every engine knows it. @throws conflict while there is one that does not sign yet */
   rotate(actor: Actor): Promise<SigningKey>;
+  /** Refuses its tokens from now on; another key signs at once in the place of the one that does. Again: nothing changes. @throws signing_key_not_found */
+  revoke(actor: Actor, id: string): Promise<SigningKey>;
 }
 
 /** Times in seconds. */

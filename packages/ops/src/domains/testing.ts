@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { silent } from '../log.ts';
 import { openBlobFolder } from '../storage/blobs.ts';
+import { Secrets } from '../storage/secrets.ts';
 import type { TestDatabase, TestStorage } from '../storage/testing.ts';
 import { Access } from './access.ts';
 import type { Actor, ModelVersion } from './domains.ts';
@@ -20,7 +22,7 @@ export const exampleModel = here('../../../../examples/breast-cancer/model.onnx'
 export const inspectProgram = here('../../../engine/dist/inspect.js');
 
 export interface TestDomains {
-  readonly storage: TestStorage; readonly access: Access; readonly users: UserService; readonly identity: IdentityService; readonly personalTokens: PersonalTokenService; readonly signingKeys: SigningKeyService;
+  readonly storage: TestStorage; readonly access: Access; readonly users: UserService; readonly identity: IdentityService; readonly personalTokens: PersonalTokenService; readonly signingKeys: SigningKeyService; readonly secrets: Secrets;
   readonly workspaces: WorkspaceService; readonly models: ModelService; readonly pipelines: PipelineService;
   /** An administrator and three users; `ann` owns `workspaceId`, `bob` is a collaborator there, `eve` is not in it. */
   readonly admin: Actor; readonly ann: Actor; readonly bob: Actor; readonly eve: Actor;
@@ -44,8 +46,9 @@ export async function openDomains(database: TestDatabase, options: { inspect?: I
   const access = new Access(db);
   const users = new UserService(db, access, clock);
   const personalTokens = new PersonalTokenService(db, clock);
-  const signingKeys = new SigningKeyService(db, access, { accessTokenLifetime: 900, clock });
-  const identity = new IdentityService(db, personalTokens, { keys: signingKeys, issuer: 'http://ops.test/auth/realms/master', accessTokenLifetime: 900, refreshTokenLifetime: 3600, clock });
+  const secrets = new Secrets(randomBytes(32));
+  const signingKeys = new SigningKeyService(db, access, { secrets, accessTokenLifetime: 900, clock });
+  const identity = new IdentityService(db, personalTokens, { keys: signingKeys, secrets, issuer: 'http://ops.test/auth/realms/master', accessTokenLifetime: 900, refreshTokenLifetime: 3600, clock });
   const workspaces = new WorkspaceService(db, access, users, clock);
   const opened: ModelService[] = [];
   const modelsAgain = async (inspect: Inspect = inspectInChild(inspectProgram, 30_000)): Promise<ModelService> => {
@@ -67,7 +70,7 @@ export async function openDomains(database: TestDatabase, options: { inspect?: I
   await workspaces.setMember(ann, workspaceId, { userId: bob.id, role: 'collaborator' });
 
   return {
-    storage, access, users, identity, personalTokens, signingKeys, workspaces, models, pipelines, admin, ann, bob, eve, workspaceId, time, modelsAgain,
+    storage, access, users, identity, personalTokens, signingKeys, secrets, workspaces, models, pipelines, admin, ann, bob, eve, workspaceId, time, modelsAgain,
     upload: (actor, name, content = createReadStream(exampleModel)) => models.upload(actor, { workspaceId, name, fileName: `${name}.onnx`, framework: 'onnx', content }),
     close: async () => {
       await Promise.all(opened.map((service) => service.close()));

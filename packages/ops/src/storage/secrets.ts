@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
@@ -36,10 +36,28 @@ export class Secrets {
     return key === this.#key ? undefined : this.seal(text, owner);
   }
 
+  /** What only who has the key can say of a text. `use` is bound in: what is said for one use is not good for another. */
+  mark(text: string, use: string): string {
+    return markWith(this.#key, text, use);
+  }
+
+  /** Whether this was said of the text, with the key of now or with the one before. */
+  isMark(mark: string, text: string, use: string): boolean {
+    return this.#keys().some((key) => {
+      const wanted = Buffer.from(markWith(key, text, use));
+      const given = Buffer.from(mark);
+      return given.length === wanted.length && timingSafeEqual(given, wanted);
+    });
+  }
+
+  #keys(): Buffer[] {
+    return this.#previous === undefined ? [this.#key] : [this.#key, this.#previous];
+  }
+
   #opened(sealed: string, owner: string): { text: string; key: Buffer } {
     const bytes = Buffer.from(sealed, 'base64');
     let cause: unknown;
-    for (const key of this.#previous === undefined ? [this.#key] : [this.#key, this.#previous]) {
+    for (const key of this.#keys()) {
       try {
         const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, 12)).setAAD(Buffer.from(owner)).setAuthTag(bytes.subarray(12, 28));
         return { key, text: Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8') };
@@ -68,6 +86,8 @@ export function openSecrets(dataDir: string, fromSettings: string | undefined, b
   }
   return new Secrets(keyOf(readFileSync(file, 'utf8').trim(), file), previous);
 }
+
+const markWith = (key: Buffer, text: string, use: string): string => createHmac('sha256', createHmac('sha256', key).update(`potoroo ${use}`).digest()).update(text).digest('base64url');
 
 function keyOf(text: string, where: string): Buffer {
   const key = Buffer.from(text, 'base64');

@@ -72,6 +72,7 @@ const personalTokens: Rules<PersonalTokens> = {
 };
 const signingKeys: Rules<SigningKeys> = {
   rotate: (_, key) => ({ kind: 'signing key', objectId: key?.id }),
+  revoke: ([id]) => ({ kind: 'signing key', objectId: id }),
 };
 const rules = { users, workspaces, models, pipelines, deployments, logs, tags, connections, registries, images, personalTokens, signingKeys };
 

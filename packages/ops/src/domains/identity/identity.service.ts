@@ -3,6 +3,7 @@ import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, SignJWT, type JWTP
 import { PotorooError } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
+import type { Secrets } from '../../storage/secrets.ts';
 import { isUniqueViolation } from '../../storage/errors.ts';
 import type { Actor, Identity, Role, Tokens } from '../domains.ts';
 import { nobodysHash, passwordMatches } from '../users/passwords.ts';
@@ -21,6 +22,7 @@ export interface IdentityOptions {
   readonly refreshTokenLifetime: number;
   readonly clock: () => number;
   readonly keys: Pick<SigningKeyService, 'signer' | 'verifier' | 'jwks'>;
+  readonly secrets: Secrets;
   /** Another issuer whose tokens are taken as well as those of this one. */
   readonly external?: ExternalIssuer | undefined;
   /** Called when somebody became an administrator, or is none any more, by what the other issuer says. */
@@ -35,7 +37,8 @@ export interface SignIn { readonly action: 'identity.signIn' | 'devices.approve'
 /** In the place of the hash of somebody who signs in elsewhere: no password has it. */
 const externalHash = 'external';
 const audience = 'potoroo';
-const engineAudience = 'potoroo-engine';
+/** What marks of engines' tokens are made for. */
+const engineUse = 'engine token';
 /** A refresh token may be used again this shortly after, for a client whose answer was lost on the way. */
 const retryMs = 10_000;
 
@@ -116,7 +119,7 @@ export class IdentityService implements Identity {
     const { external } = this.#options;
     if (external !== undefined && issuerOf(accessToken) === external.issuer) return this.#externalActor(external, accessToken);
     const personal = accessToken.startsWith(personalTokenPrefix);
-    const claims = personal ? { sub: await this.#personal.userOf(accessToken), personal } : await this.#verify(accessToken, audience);
+    const claims = personal ? { sub: await this.#personal.userOf(accessToken), personal } : await this.#verify(accessToken);
     const user = await this.#users.byUuid(claims.sub);
     if (user === undefined || user.enabled !== 1) throw new PotorooError('unauthenticated', 'The user of this token does not exist or is disabled.');
     return { id: user.uuid, email: user.email, role: user.role, ...(claims.personal && { personalToken: true }) };
@@ -161,12 +164,14 @@ export class IdentityService implements Identity {
   }
 
   /** Without an end: an engine may run for as long as it likes, and all it can do with this is add to one deployment's log. */
-  engineToken(deploymentId: number): Promise<string> {
-    return this.#sign({}, String(deploymentId), engineAudience);
+  engineToken(deploymentId: number): string {
+    return `${deploymentId}.${this.#options.secrets.mark(String(deploymentId), engineUse)}`;
   }
 
-  async deploymentOf(engineToken: string): Promise<number> {
-    return Number((await this.#verify(engineToken, engineAudience)).sub);
+  deploymentOf(engineToken: string): number {
+    const [, id = '', mark = ''] = /^([1-9]\d{0,15})\.([\w-]+)$/.exec(engineToken) ?? [];
+    if (!this.#options.secrets.isMark(mark, id, engineUse)) throw new PotorooError('unauthenticated', 'The token is not one that this server gave to an engine.');
+    return Number(id);
   }
 
   async #issue(user: UserRow, family: string): Promise<Tokens> {
@@ -179,22 +184,22 @@ export class IdentityService implements Identity {
 
   #accessToken(user: UserRow, more: JWTPayload): Promise<string> {
     const exp = Math.floor(this.#options.clock() / 1000) + this.#options.accessTokenLifetime;
-    return this.#sign({ email: user.email, preferred_username: user.username, role: user.role, typ: 'Bearer', exp, ...more }, user.uuid, audience);
+    return this.#sign({ email: user.email, preferred_username: user.username, role: user.role, typ: 'Bearer', exp, ...more }, user.uuid);
   }
 
-  async #sign(claims: JWTPayload, subject: string, aud: string): Promise<string> {
+  async #sign(claims: JWTPayload, subject: string): Promise<string> {
     const key = await this.#options.keys.signer();
     return new SignJWT({ ...claims, jti: randomUUID() }).setProtectedHeader({ alg: algorithm, kid: key.kid, typ: 'JWT' })
-      .setSubject(subject).setAudience(aud).setIssuer(this.#options.issuer).setIssuedAt(Math.floor(this.#options.clock() / 1000)).sign(key.sign);
+      .setSubject(subject).setAudience(audience).setIssuer(this.#options.issuer).setIssuedAt(Math.floor(this.#options.clock() / 1000)).sign(key.sign);
   }
 
-  async #verify(token: string, aud: string): Promise<{ sub: string; personal: boolean }> {
+  async #verify(token: string): Promise<{ sub: string; personal: boolean }> {
     try {
       const { kid } = decodeProtectedHeader(token);
-      const key = await this.#options.keys.verifier(kid, aud === engineAudience);
+      const key = await this.#options.keys.verifier(kid);
       if (key === undefined) throw new errors.JWKSNoMatchingKey();
       const { payload } = await jwtVerify(token, key, {
-        algorithms: [algorithm], audience: aud, issuer: this.#options.issuer, currentDate: new Date(this.#options.clock()), requiredClaims: aud === audience ? ['sub', 'exp'] : ['sub'],
+        algorithms: [algorithm], audience, issuer: this.#options.issuer, currentDate: new Date(this.#options.clock()), requiredClaims: ['sub', 'exp'],
       });
       return { sub: payload.sub as string, personal: payload['personal'] === true };
     } catch (error) {

@@ -2,7 +2,8 @@ import type { Generated, Kysely, Selectable } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import type { Json, Time } from '../../storage/values.ts';
 
-interface SigningKeyTable { id: Generated<number>; kid: string; privateJwk: Json; publicJwk: Json; createdAt: Time }
+/** `privateJwk` is sealed, bound to `kid`; keys of before that was so are JSON. `signsFrom` is null where that follows from when it was made. */
+interface SigningKeyTable { id: Generated<number>; kid: string; privateJwk: Json; publicJwk: Json; createdAt: Time; signsFrom: Time | null; revokedAt: Time | null }
 /** A refresh token is used once and then replaced; all that came from one sign-in share a family. */
 interface RefreshTokenTable { id: Generated<number>; family: string; hash: string; userUuid: string; expiresAt: Time; usedAt: Time | null }
 export interface IdentityTables { signingKeys: SigningKeyTable; refreshTokens: RefreshTokenTable }
@@ -22,6 +23,14 @@ export class IdentityStore {
 
   async addKey(key: Omit<SigningKeyRow, 'id'>): Promise<void> {
     await this.#db.insertInto('signingKeys').values(key).execute();
+  }
+
+  async sealKey(id: number, privateJwk: string): Promise<void> {
+    await this.#db.updateTable('signingKeys').set({ privateJwk }).where('id', '=', id).execute();
+  }
+
+  async revokeKey(id: number, revokedAt: Time): Promise<void> {
+    await this.#db.updateTable('signingKeys').set({ revokedAt }).where('id', '=', id).where('revokedAt', 'is', null).execute();
   }
 
   async addRefreshToken(token: Omit<RefreshTokenRow, 'id' | 'usedAt'>, now: Time): Promise<void> {

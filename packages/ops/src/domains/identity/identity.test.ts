@@ -34,10 +34,12 @@ describe.each(databases)('identity on $name', (database) => {
     const forged = Buffer.from(JSON.stringify({ ...decodeJwt(accessToken), sub: t.admin.id })).toString('base64url');
     await expect(t.identity.actorOf(`${head}.${forged}.${signature}`)).rejects.toMatchObject({ code: 'unauthenticated' });
     await expect(t.identity.actorOf(`${head}.${body}.${'A'.repeat(signature.length)}`)).rejects.toMatchObject({ code: 'unauthenticated' });
-    const engine = await t.identity.engineToken(7);
-    expect(await t.identity.deploymentOf(engine)).toBe(7);
+    const engine = t.identity.engineToken(7);
+    expect(t.identity.deploymentOf(engine)).toBe(7);
     await expect(t.identity.actorOf(engine)).rejects.toMatchObject({ code: 'unauthenticated' });
-    await expect(t.identity.deploymentOf(accessToken)).rejects.toMatchObject({ code: 'unauthenticated' });
+    for (const wrong of [accessToken, '', '7', '7.', engine.replace('7.', '8.'), engine.replace('7.', '07.'), `${engine}x`, `${engine}.x`, engine.slice(0, -1)]) {
+      expect(() => t.identity.deploymentOf(wrong), wrong).toThrow(expect.objectContaining({ code: 'unauthenticated' }));
+    }
     t.time.now += expiresIn * 1000 + 1;
     await expect(t.identity.actorOf(accessToken)).rejects.toMatchObject({ code: 'unauthenticated', message: expect.stringContaining('expired') });
   });

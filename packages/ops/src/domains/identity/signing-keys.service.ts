@@ -1,7 +1,9 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
 import { PotorooError } from '@potoroo/contract';
 import type { Kysely } from 'kysely';
+import { silent, type Logger } from '../../log.ts';
 import type { Database } from '../../storage/database.ts';
+import type { Secrets } from '../../storage/secrets.ts';
 import { date, json, parsed } from '../../storage/values.ts';
 import type { Access } from '../access.ts';
 import type { Actor, SigningKey, SigningKeys } from '../domains.ts';
@@ -10,31 +12,39 @@ import { IdentityStore, type SigningKeyRow } from './identity.store.ts';
 export const algorithm = 'ES256';
 /** A new key is shown for so long before it signs, so that every engine and server knows it by then. */
 const leadMs = 120_000;
-/** What is known of the keys is read anew this often: another server on the same database may have made one. */
+/** What is known of the keys is read anew this often: another server on the same database may have made or revoked one. */
 const freshMs = 30_000;
+/** The same for a key that is not known, whoever asks for it. */
+const unknownMs = 1000;
 /** Clocks of machines may differ by this. */
 const slackMs = 60_000;
 
-interface Key { readonly row: SigningKeyRow; readonly publicJwk: JWK; readonly sign: CryptoKey; readonly verify: CryptoKey }
+/** `sign` is undefined where the private part does not open with this server's secret key. */
+interface Key { readonly publicJwk: JWK; readonly sign: CryptoKey | undefined; readonly verify: CryptoKey }
+interface Known extends Key { readonly row: SigningKeyRow }
 export interface SigningKeyOptions {
   readonly clock: () => number;
+  readonly secrets: Secrets;
   /** Seconds. */
   readonly accessTokenLifetime: number;
-  /** Called when there is a key that was not there before. */
+  /** Called when there is a key that was not there before, or one is revoked. */
   readonly onKeys?: (() => void) | undefined;
+  readonly log?: Logger | undefined;
 }
 
 /**
  * The keys of the built-in issuer. A new one is shown first, then signs; the one before is shown until the last token that it signed has
- * ended. It goes on verifying the tokens with which engines ship their logs: these have no end.
+ * ended. A revoked one is shown no more.
  */
 export class SigningKeyService implements SigningKeys {
   readonly #store: IdentityStore;
   readonly #access: Pick<Access, 'requireAdmin'>;
   readonly #options: SigningKeyOptions;
   readonly #imported = new Map<string, Key>();
-  #keys: Promise<Key[]> | undefined;
+  #keys: Promise<Known[]> | undefined;
   #readAt = 0;
+  /** What engines were told last. */
+  #told: string | undefined;
 
   constructor(db: Kysely<Database>, access: Pick<Access, 'requireAdmin'>, options: SigningKeyOptions) {
     this.#store = new IdentityStore(db);
@@ -51,53 +61,76 @@ export class SigningKeyService implements SigningKeys {
     this.#access.requireAdmin(actor);
     const waiting = this.#shown(await this.#read()).find(({ state }) => state === 'next');
     if (waiting !== undefined) throw new PotorooError('conflict', `Key ${waiting.id} was made ${Math.round((this.#options.clock() - waiting.createdAt.getTime()) / 1000)} seconds ago and does not sign yet: wait until ${waiting.signsFrom.toISOString()}.`);
-    const { kid } = await this.#add();
-    return this.#shown(await this.#read()).find(({ id }) => id === kid) as SigningKey;
+    return this.#one(await this.#add(null));
+  }
+
+  async revoke(actor: Actor, id: string): Promise<SigningKey> {
+    this.#access.requireAdmin(actor);
+    const found = (await this.#read()).find(({ row }) => row.kid === id);
+    if (found === undefined) throw new PotorooError('signing_key_not_found', `There is no signing key ${JSON.stringify(id.slice(0, 80))}: see \`potoroo key list\`.`);
+    const signing = signerOf(await this.#read(), this.#options.clock())?.row.kid === id;
+    // The other way round, a stop in between would leave an older key to sign.
+    if (signing) await this.#add(this.#options.clock());
+    await this.#store.revokeKey(found.row.id, this.#options.clock());
+    return this.#one(id);
   }
 
   /** The one that signs now. */
   async signer(): Promise<{ kid: string; sign: CryptoKey }> {
-    const keys = await this.#load();
-    const now = this.#options.clock();
-    const { row, sign } = keys.findLast((_, i) => signsFrom(keys, i) <= now) as Key;
-    return { kid: row.kid, sign };
+    const key = signerOf(await this.#load(), this.#options.clock());
+    if (key?.sign !== undefined) return { kid: key.row.kid, sign: key.sign };
+    this.#options.log?.warn('no key that signs access tokens opens with the secret key of this server: it makes a new one');
+    await this.#add(this.#options.clock());
+    await this.#read();
+    return this.signer();
   }
 
-  /** @param lasting of tokens without an end: then a retired key is good, too */
-  async verifier(kid: string | undefined, lasting: boolean): Promise<CryptoKey | undefined> {
-    const named = (keys: readonly Key[]) => keys.find((key, i) => key.row.kid === kid && (lasting || this.#retiresAt(keys, i) > this.#options.clock()));
-    return named(await this.#load())?.verify;
+  async verifier(kid: string | undefined): Promise<CryptoKey | undefined> {
+    let keys = await this.#load();
+    if (kid !== undefined && !keys.some(({ row }) => row.kid === kid) && this.#options.clock() - this.#readAt > unknownMs) keys = await this.#read();
+    return this.#good(keys).find(({ row }) => row.kid === kid)?.verify;
   }
 
-  /** The public part of those with which tokens of users are verified. */
+  /** The public part of those with which tokens are verified. */
   async jwks(): Promise<{ keys: Record<string, unknown>[] }> {
-    const keys = await this.#load();
-    return { keys: keys.filter((_, i) => this.#retiresAt(keys, i) > this.#options.clock()).map((key) => ({ ...key.publicJwk })) };
+    return { keys: this.#good(await this.#load()).map((key) => ({ ...key.publicJwk })) };
   }
 
-  #retiresAt(keys: readonly Key[], i: number): number {
+  #good(keys: readonly Known[]): Known[] {
+    return keys.filter(({ row }, i) => row.revokedAt === null && this.#retiresAt(keys, i) > this.#options.clock());
+  }
+
+  #retiresAt(keys: readonly Known[], i: number): number {
     return i === keys.length - 1 ? Infinity : signsFrom(keys, i + 1) + this.#options.accessTokenLifetime * 1000 + slackMs;
   }
 
-  #shown(keys: readonly Key[]): SigningKey[] {
-    const now = this.#options.clock();
-    const signing = keys.findLastIndex((_, i) => signsFrom(keys, i) <= now);
-    return keys.map(({ row }, i) => ({
-      id: row.kid, createdAt: date(row.createdAt), signsFrom: date(Math.max(row.createdAt, signsFrom(keys, i))),
-      state: i > signing ? 'next' as const : i === signing ? 'signing' as const : this.#retiresAt(keys, i) > now ? 'verifying' as const : 'retired' as const,
-    })).toReversed();
+  async #one(kid: string): Promise<SigningKey> {
+    return this.#shown(await this.#read()).find(({ id }) => id === kid) as SigningKey;
   }
 
-  #load(): Promise<Key[]> {
+  #shown(keys: readonly Known[]): SigningKey[] {
+    const now = this.#options.clock();
+    const signing = signerOf(keys, now);
+    const state = (key: Known, i: number): SigningKey['state'] => {
+      if (key.row.revokedAt !== null) return 'revoked';
+      if (key === signing) return 'signing';
+      if (signsFrom(keys, i) > now) return 'next';
+      return this.#retiresAt(keys, i) > now ? 'verifying' : 'retired';
+    };
+    return keys.map((key, i) => ({ id: key.row.kid, createdAt: date(key.row.createdAt), signsFrom: date(Math.max(key.row.createdAt, signsFrom(keys, i))), state: state(key, i) })).toReversed();
+  }
+
+  #load(): Promise<Known[]> {
     if (this.#keys === undefined || this.#options.clock() - this.#readAt > freshMs) return this.#read();
     return this.#keys;
   }
 
-  #read(): Promise<Key[]> {
-    const before = this.#imported.size;
+  #read(): Promise<Known[]> {
     this.#readAt = this.#options.clock();
     const reading = this.#import().then((keys) => {
-      if (before > 0 && this.#imported.size > before) this.#options.onKeys?.();
+      const news = keys.map(({ row }) => `${row.kid} ${row.revokedAt ?? ''}`).join();
+      if (this.#told !== undefined && this.#told !== news) this.#options.onKeys?.();
+      this.#told = news;
       return keys;
     });
     reading.catch(() => { if (this.#keys === reading) this.#keys = undefined; });
@@ -105,30 +138,51 @@ export class SigningKeyService implements SigningKeys {
     return reading;
   }
 
-  async #import(): Promise<Key[]> {
+  async #import(): Promise<Known[]> {
     // The first start of a database makes one.
-    if ((await this.#store.keys()).length === 0) await this.#add();
+    if ((await this.#store.keys()).length === 0) await this.#add(this.#options.clock());
     return Promise.all((await this.#store.keys()).map(async (row) => {
       const known = this.#imported.get(row.kid);
-      if (known !== undefined) return known;
+      if (known !== undefined) return { ...known, row };
       const publicJwk = parsed<JWK>(row.publicJwk);
-      const [sign, verify] = await Promise.all([importJWK(parsed<JWK>(row.privateJwk), algorithm), importJWK(publicJwk, algorithm)]) as [CryptoKey, CryptoKey];
-      const key = { row, publicJwk, sign, verify };
+      const secret = await this.#opened(row);
+      const [sign, verify] = await Promise.all([secret === undefined ? undefined : importJWK(parsed<JWK>(secret), algorithm), importJWK(publicJwk, algorithm)]) as [CryptoKey | undefined, CryptoKey];
+      const key = { publicJwk, sign, verify };
       this.#imported.set(row.kid, key);
-      return key;
+      return { ...key, row };
     }));
   }
 
-  async #add(): Promise<{ kid: string }> {
+  /** The private part; sealed with the secret key of now where it is not yet. */
+  async #opened({ id, kid, privateJwk }: SigningKeyRow): Promise<string | undefined> {
+    const { secrets, log = silent } = this.#options;
+    try {
+      const readable = privateJwk.startsWith('{');
+      const anew = readable ? secrets.seal(privateJwk, kid) : secrets.sealedAnew(privateJwk, kid);
+      if (anew !== undefined) await this.#store.sealKey(id, anew);
+      return readable ? privateJwk : secrets.open(privateJwk, kid);
+    } catch (error) {
+      log.warn({ key: kid, reason: (error as Error).message }, 'a key that signs access tokens can only verify');
+      return undefined;
+    }
+  }
+
+  /** @param from when it signs; null: once everybody knows it */
+  async #add(from: number | null): Promise<string> {
     const pair = await generateKeyPair(algorithm, { extractable: true });
     const publicJwk = await exportJWK(pair.publicKey);
     const kid = await calculateJwkThumbprint(publicJwk);
-    await this.#store.addKey({ kid, privateJwk: json(await exportJWK(pair.privateKey)), publicJwk: json({ ...publicJwk, kid, alg: algorithm, use: 'sig' }), createdAt: this.#options.clock() });
-    return { kid };
+    if (kid.startsWith('-')) return this.#add(from); // a command line would take it for an option
+    const privateJwk = this.#options.secrets.seal(json(await exportJWK(pair.privateKey)), kid);
+    await this.#store.addKey({ kid, privateJwk, publicJwk: json({ ...publicJwk, kid, alg: algorithm, use: 'sig' }), createdAt: this.#options.clock(), signsFrom: from, revokedAt: null });
+    return kid;
   }
 }
 
 /** The first key of a database signs at once: nobody has tokens of another. */
-function signsFrom(keys: readonly Key[], i: number): number {
-  return i === 0 ? -Infinity : (keys[i] as Key).row.createdAt + leadMs;
+function signsFrom(keys: readonly Known[], i: number): number {
+  const { row } = keys[i] as Known;
+  return row.signsFrom ?? (i === 0 ? -Infinity : row.createdAt + leadMs);
 }
+
+const signerOf = (keys: readonly Known[], now: number): Known | undefined => keys.findLast(({ row, sign }, i) => sign !== undefined && row.revokedAt === null && signsFrom(keys, i) <= now);

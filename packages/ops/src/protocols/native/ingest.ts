@@ -15,7 +15,7 @@ export async function ingestRoute(app: FastifyInstance, { identity, logs }: Doma
       bodyLimit: maxBytes, schema: { hide: true, params: Type.Object({ partition: Type.String({ minLength: 1, maxLength: 256 }) }) },
       // Before the body is read.
       preParsing: async (request, _reply, payload) => {
-        deployments.set(request, await identity.deploymentOf(bearerToken(request)));
+        deployments.set(request, identity.deploymentOf(bearerToken(request)));
         return payload;
       },
     }, async (request): Promise<ShipAnswer> => {

@@ -24,6 +24,7 @@ const rules: Readonly<Record<string, 'owners' | 'maker' | 'administrators' | 'se
   'GET /audit': 'administrators',
   'GET /signing-keys': 'administrators',
   'POST /signing-keys': 'administrators',
+  'DELETE /signing-keys/:keyId': 'administrators',
   'DELETE /tokens/:tokenId': 'self',
   ...Object.fromEntries([
     'GET /me', 'GET /frameworks', 'GET /users', 'GET /users/:userId', 'GET /workspaces', 'POST /workspaces', 'GET /workspaces/default', 'GET /models', 'GET /model-versions', 'GET /pipelines', 'GET /deployments',

@@ -20,4 +20,8 @@ export function tokenRoutes(app: FastifyInstance, context: NativeContext): void 
   route(app, context, 'POST', '/signing-keys', {
     tag, summary: 'Make a new key to sign access tokens with', description: 'For administrators. Engines and other servers get to know it first; some minutes later it signs, and the one before goes on verifying until its last token has ended.', answer: SigningKeySchema, status: 201,
   }, ({ actor }) => signingKeys.rotate(actor));
+  route(app, context, 'DELETE', '/signing-keys/:keyId', {
+    tag, summary: 'Revoke a key that access tokens are signed with', description: 'For administrators, when somebody else may have the key. Its tokens are refused at once (by other servers on the same database within half a minute); when it is the one that signs, another one does from now on. Whoever is signed in stays so: refresh tokens and personal ones are not signed with it.',
+    params: Type.Object({ keyId: Type.String({ maxLength: 128 }) }), answer: SigningKeySchema,
+  }, ({ actor, params }) => signingKeys.revoke(actor, params.keyId));
 }

@@ -16,6 +16,7 @@ import { images } from './0062_images.ts';
 import { registries } from './0063_registries.ts';
 import { sidekicks } from './0064_sidekicks.ts';
 import { uploadKeys } from './0065_upload_keys.ts';
+import { keyRevocation } from './0067_key_revocation.ts';
 
 /** In the order they run. A migration that has been released is never changed; the next one has the next number. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -36,4 +37,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0063_registries': registries,
   '0064_sidekicks': sidekicks,
   '0065_upload_keys': uploadKeys,
+  '0067_key_revocation': keyRevocation,
 };
