@@ -121,7 +121,7 @@ describe('what is kept', () => {
 
   it('configs, searches, upload logs and deletes of model versions', async () => {
     expect(await json('model', 'configure', 'challenger', '--batch', 'single')).toMatchObject({ tensorFields: ['tensor'], batchConfig: 'single' });
-    expect(await json('model', 'configure', 'challenger', '--concurrency', '3')).toMatchObject({ concurrency: 3, tensorFields: ['tensor'] });
+    expect(await potoroo(['model', 'configure', 'challenger', '--concurrency', '3'])).toMatchObject({ code: 2, err: expect.stringMatching(/concurrency 3 has no effect: the engine runs this model/) });
     expect(await potoroo(['model', 'configure', 'challenger', '--concurrency', '99'])).toMatchObject({ code: 2, err: expect.stringContaining('concurrency') });
     expect((await potoroo(['model', 'config', 'challenger'])).out).toMatch(/^inputs +tensor float32\[30\]$/m);
     expect(await json('model', 'configure', 'challenger', '--batch', 'many', '-t', 'x')).toMatchObject({ tensorFields: ['x'] });

@@ -71,6 +71,27 @@ describe('an uploaded model', () => {
     expect(log.some((line) => line.includes('dense_2'))).toBe(true);
   });
 
+  it.each([['loads', ''], ['fails', "raise ValueError('y' * 5_000_000)\n"]])('that prints without measure while it %s says little of it in its log', { timeout: 120_000 }, async (_, end) => {
+    const script = join(folder, 'loud.py');
+    writeFileSync(script, `import sys
+print('first')
+for i in range(200_000):
+    print('x' * 1000)
+    print('z' * 10, file=sys.stderr)
+sys.stdout.write('w' * 20_000_000)
+print()
+print('last', flush=True)
+${end}
+def wallaroo_json(data: dict):
+    return {'y': data['x']}
+`);
+    const fields = { inputSchema: [{ name: 'x', type: 'float64', shape: [] }], outputSchema: [{ name: 'y', type: 'float64', shape: [] }] } satisfies ModelConfig;
+    const { loaded, log } = await upload('python', script, fields);
+    expect(loaded.ok).toBe(end === '');
+    expect(log.length).toBeLessThan(600);
+    expect(JSON.stringify([loaded, log]).length).toBeLessThan(1_000_000);
+  });
+
   it('that brings its own code takes the requirements of its archive', { timeout: 120_000 }, async () => {
     const found = named('custom-reshaper-of-the-guide');
     const { loaded, statuses, log } = await upload('custom', found.file, config(found));

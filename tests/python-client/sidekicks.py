@@ -173,6 +173,7 @@ with step("two requests at once, as the continuous batching config says"):
     configured = httpx.post(f"{API}/v1/api/models/insert_model_config", json={"model_version_id": talker.id(), "continuous_batching_config": {"max_concurrent_batch_size": 2}}, headers=wl.auth.auth_header())
     assert configured.status_code == 200, configured.text
     assert configured.json()["model_config"]["continuous_batching_config"] == {"max_concurrent_batch_size": 2}
+    assert wallaroo.model_version.ModelVersion(wl, {"id": talker.id()}).config().continuous_batching_config().max_concurrent_batch_size == 2
     pipeline.deploy(deployment_config=config())
     answers = asyncio.run(pipeline.parallel_infer(pd.DataFrame({"x": [1000.0, 1000.0]}), timeout=30, num_parallel=2))
     assert answers["out.y"].tolist() == [2000.0, 2000.0], answers

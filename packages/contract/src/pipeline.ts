@@ -64,7 +64,7 @@ export const ModelConfigSchema = Type.Object({
   filterThreshold: Type.Optional(Type.Number()),
   inputSchema: Type.Optional(Type.Array(FieldSchema)),
   outputSchema: Type.Optional(Type.Array(FieldSchema)),
-  concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that each process of the model works on at once; 1 by default. For models that Python runs.' })),
+  concurrency: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, description: 'Requests that each process of the model works on at once; 1 by default. For models that Python runs: those that the engine runs are refused it.' })),
 });
 export type ModelConfig = Static<typeof ModelConfigSchema>;
 

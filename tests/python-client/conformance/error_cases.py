@@ -258,6 +258,8 @@ def no_config(w):
         w.first.configure(tensor_fields=["a", "a"])
     with raises("single batch", kind=ValueError):
         w.first.configure(batch_config="single", dynamic_batching_config=wallaroo.dynamic_batching_config.DynamicBatchingConfig())
+    with raises("400", "concurrency 5", "the engine runs this model", kind=WallarooAPIError):
+        w.second.configure(continuous_batching_config=wallaroo.continuous_batching_config.ContinuousBatchingConfig(max_concurrent_batch_size=5))
     assert w.first.config().tensor_fields() == ["tensor"]
 
 

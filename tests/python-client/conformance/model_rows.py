@@ -7,7 +7,6 @@ import subprocess
 
 import pyarrow as pa
 import yaml
-from wallaroo.continuous_batching_config import ContinuousBatchingConfig
 from wallaroo.exceptions import WallarooAPIError
 from wallaroo.dynamic_batching_config import DynamicBatchingConfig
 from wallaroo.model import Model
@@ -123,8 +122,6 @@ def configure(w):
     assert w.first.config().filter_threshold() is None and w.first.config()._batch_config == "single"
     w.second.configure(dynamic_batching_config=DynamicBatchingConfig(max_batch_delay_ms=7, batch_size_target=3, batch_size_limit=9))
     assert w.second.config().dynamic_batching_config().to_json() == {"max_batch_delay_ms": 7, "batch_size_target": 3, "batch_size_limit": 9}
-    w.second.configure(continuous_batching_config=ContinuousBatchingConfig(max_concurrent_batch_size=5))
-    assert w.second.config().continuous_batching_config().max_concurrent_batch_size == 5
     w.second.configure(openai_config=OpenaiConfig(enabled=True, completion_config={"temperature": 0.3}, chat_completion_config={}))
     assert w.second.config().openai_config().enabled is True and w.second.config().openai_config().completion_config == {"temperature": 0.3}
     for version in (w.first, w.second):

@@ -19,6 +19,7 @@ const AnswerSchema = Type.Union([
 
 const maxOutput = 4 * 1024 * 1024;
 const maxLogLines = 500;
+const maxLine = 4096;
 const lastLines = 20;
 
 /**
@@ -43,7 +44,7 @@ export function inspectInChild(program: string, timeoutMs: number): Inspect {
     if (first === 'late' || signal.aborted) child.kill('SIGKILL');
     const end = await exited;
 
-    const log = [...lines(errors()), ...lines(output()).slice(0, -1)].slice(-maxLogLines);
+    const log = [...lines(errors()), ...lines(output()).slice(0, -1)].slice(-maxLogLines).map((line) => (line.length > maxLine ? `${line.slice(0, maxLine)}…` : line));
     if (first === 'late') return { ok: false, log, reason: { code: 'model_invalid', message: `The model did not load within ${timeoutMs / 1000} seconds. Raise POTOROO_MODEL_LOAD_TIMEOUT if it needs longer.`, log: log.slice(-lastLines) } };
     const answer = parse(lines(output()).at(-1));
     if (answer === undefined) return { ok: false, log, reason: { code: 'model_invalid', message: `The model could not be loaded: the process that tried ${end}.`, log: log.slice(-lastLines) } };

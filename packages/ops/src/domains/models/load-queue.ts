@@ -3,6 +3,7 @@ import type { Logger } from '../../log.ts';
 import type { Blobs } from '../../storage/blobs.ts';
 import type { ModelStatus, ModelVersion } from '../domains.ts';
 import type { Inspect } from './inspection.ts';
+import { openJournal, type Journal } from './journal.ts';
 import type { Environments } from '../environments/environments.service.ts';
 import type { ModelStore } from './models.store.ts';
 import { loadWithPython, schemasOf, type Loaded } from './python-loads.ts';
@@ -47,8 +48,6 @@ class Places {
   }
 }
 
-/** Characters of a line of an upload log. */
-const maxLine = 4096;
 /** Other people's servers decide how long a fetch takes: these have places of their own. */
 const fetchesAtOnce = 8;
 
@@ -111,18 +110,8 @@ export class LoadQueue {
     }
   }
 
-  /** The upload log of a version. Lines are written in their order, one after the other; a load says more than its caller waits for. */
-  #journal(versionId: number): { say(text: string): void; written(): Promise<void> } {
-    const { store, clock, log } = this.#options;
-    let written: Promise<void> = Promise.resolve();
-    return {
-      say(text) {
-        const line = `${new Date(clock()).toISOString()} stdout F ${text.length > maxLine ? `${text.slice(0, maxLine)}…` : text}`;
-        // The version may have been removed meanwhile.
-        written = written.then(() => store.log(versionId, [line])).catch((error: unknown) => log.debug({ err: error, modelVersion: versionId }, 'a line of an upload log was not kept'));
-      },
-      written: () => written,
-    };
+  #journal(versionId: number): Journal {
+    return openJournal({ versionId, ...this.#options });
   }
 
   async #decide(versionId: number): Promise<void> {

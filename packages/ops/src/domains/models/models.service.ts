@@ -15,6 +15,7 @@ import type { Environments } from '../environments/environments.service.ts';
 import type { Inspect } from './inspection.ts';
 import { LoadQueue, type OpenSource } from './load-queue.ts';
 import { declared, ModelStore, type NewVersion } from './models.store.ts';
+import { runsInEngine } from './python-loads.ts';
 import { readUploadOptions, type KeptOptions } from './upload-options.ts';
 
 export interface ModelOptions {
@@ -137,6 +138,11 @@ export class ModelService implements Models {
   async configure(actor: Actor, versionId: number, config: ModelConfig, extra: Record<string, unknown> = {}): Promise<StoredModelConfig> {
     const version = await this.#change(actor, versionId, 'write');
     const clean = checkConfig(config, version);
+    // What was said before the load decided that is no reason to refuse everything else.
+    if (clean.concurrency !== undefined && runsInEngine(version) === true && clean.concurrency !== (await this.#store.config({ modelVersionId: versionId }))?.concurrency) {
+      const why = `the engine runs this model${(frameworks as readonly string[]).includes(version.framework) ? '' : ' as ONNX'} and merges the requests that wait by itself; leave it away`;
+      throw new PotorooError('invalid_request', `concurrency ${clean.concurrency} has no effect: ${why}.`, { fields: [{ field: 'concurrency', message: why }] });
+    }
     const id = await this.#store.addConfig(versionId, clean, extra, this.#options.clock());
     return { ...clean, id, modelVersionId: versionId, runtime: version.runtime, extra, ...declared(version, clean) };
   }
@@ -193,7 +199,7 @@ export class ModelService implements Models {
 
   async #change(actor: Actor, versionId: number, right: Right): Promise<ModelVersion> {
     const version = await this.version(actor, versionId);
-    const missing = version.visibility === 'public' ? new PotorooError('forbidden', `Only members of workspace ${version.workspaceId} may change this model.`) : notFound('model_not_found', versionId);
+    const missing = version.visibility === 'public' ? new PotorooError('forbidden', `Model ${version.name} is in a workspace that you are not in; only its members may change it.`) : notFound('model_not_found', versionId);
     await this.#access.require(actor, version.workspaceId, right, missing);
     return version;
   }

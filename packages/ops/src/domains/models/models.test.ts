@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createReadStream } from 'node:fs';
+import { imageFramework } from '@potoroo/contract';
 import { databases } from '../../storage/testing.ts';
 import { openDomains, type TestDomains } from '../testing.ts';
 import { inspectInChild } from './inspection.ts';
 import { ModelStore } from './models.store.ts';
+import { runsInEngine } from './python-loads.ts';
 
 const fixture = (name: string) => createReadStream(fileURLToPath(new URL(`../../../../engine/fixtures/${name}`, import.meta.url)));
 async function* bytes(...parts: string[]) { for (const part of parts) yield Buffer.from(part); }
@@ -107,7 +109,7 @@ describe.each(databases)('models on $name', (database) => {
   test('a public model is there for everybody to use, not to change', async () => {
     const version = await t.models.upload(t.ann, { workspaceId: t.workspaceId, name: 'open', fileName: 'm.onnx', framework: 'onnx', visibility: 'public', content: fixture('ccfraud.onnx') });
     expect((await t.models.version(t.eve, version.id)).name).toBe('open');
-    await expect(t.models.configure(t.eve, version.id, {})).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(t.models.configure(t.eve, version.id, {})).rejects.toMatchObject({ code: 'forbidden', message: 'Model open is in a workspace that you are not in; only its members may change it.' });
     await expect(t.models.remove(t.eve, version.id)).rejects.toMatchObject({ code: 'forbidden' });
   });
 
@@ -141,6 +143,26 @@ describe.each(databases)('models on $name', (database) => {
     await expect(t.models.configure(t.ann, id, { tensorFields: ['a', 'b'] })).rejects.toMatchObject({ code: 'invalid_request', fields: [{ field: 'tensorFields' }] });
     await expect(t.models.configure(t.ann, id, { tensorFields: ['a', 'a'] })).rejects.toMatchObject({ code: 'invalid_request' });
     await expect(t.models.configure(t.ann, id, { batchConfig: 'many' as 'single' })).rejects.toMatchObject({ code: 'invalid_request' });
+  });
+
+  test('a concurrency is refused where the engine runs the model, and nothing else with it', async () => {
+    const { id } = await t.upload(t.ann, 'native');
+    await expect(t.models.configure(t.bob, id, { concurrency: 3 })).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringMatching(/^concurrency 3 has no effect: the engine runs this model .*leave it away\.$/), fields: [{ field: 'concurrency' }] });
+    expect(await t.models.config(t.ann, id)).not.toHaveProperty('concurrency');
+    // As it is where a model was configured before its load made ONNX of it.
+    await new ModelStore(t.storage.db).addConfig(id, { concurrency: 3 }, {}, t.time.now);
+    await expect(t.models.configure(t.bob, id, { concurrency: 4 })).rejects.toMatchObject({ fields: [{ field: 'concurrency' }] });
+    expect(await t.models.configure(t.bob, id, { concurrency: 3, tensorFields: ['input'] })).toMatchObject({ tensorFields: ['input'] });
+  });
+
+  test.each<[string, Parameters<typeof runsInEngine>[0], boolean | undefined]>([
+    ['ONNX', { framework: 'onnx', status: 'pending_load_native', environment: null }, true],
+    ['what became ONNX', { framework: 'sklearn', status: 'ready', environment: null }, true],
+    ['what did not', { framework: 'sklearn', status: 'ready', environment: 'abc' }, false],
+    ['what nobody knows of yet', { framework: 'sklearn', status: 'attempting_load_native', environment: null }, undefined],
+    ['an image', { framework: imageFramework, status: 'ready', environment: null }, false],
+  ])('whether the engine runs %s by itself', (_, version, expected) => {
+    expect(runsInEngine(version)).toBe(expected);
   });
 
   test('a removed version is gone, its model with the last one, and its file once nobody has it', async () => {

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isPotorooError, type Field, type ModelConfig, type Reason } from '@potoroo/contract';
+import { frameworks, imageFramework, isPotorooError, type Field, type ModelConfig, type Reason } from '@potoroo/contract';
 import type { Blobs } from '../../storage/blobs.ts';
 import type { ModelStatus, ModelVersion } from '../domains.ts';
 import { plainEnvironment, runChild } from '../environments/child.ts';
@@ -70,6 +70,13 @@ export function concurrencyOf({ conversion }: Pick<ModelVersion, 'conversion'>, 
   return config.concurrency ?? (typeof conversion['concurrency'] === 'number' ? conversion['concurrency'] : undefined);
 }
 
+/** Whether the engine runs it by itself; undefined while that is not decided. */
+export function runsInEngine({ framework, status, environment }: Pick<ModelVersion, 'framework' | 'status' | 'environment'>): boolean | undefined {
+  if (framework === imageFramework) return false;
+  if ((frameworks as readonly string[]).includes(framework)) return true;
+  return status === 'ready' ? environment === null : undefined;
+}
+
 async function environmentOf(environments: Environments, version: ModelVersion, file: string, loading: Loading): Promise<Environment> {
   const { conversion, framework } = version;
   const given = Array.isArray(conversion['requirements']) ? conversion['requirements'].filter((line) => typeof line === 'string') : [];
@@ -109,6 +116,8 @@ async function convert(parts: PythonLoadParts, version: ModelVersion, config: Mo
       return undefined;
     }
     loading.say(`Converted to ONNX; it agrees with the framework on ${answer.rows} rows of made-up data (largest difference ${answer.largestDifference}).`);
+    const concurrency = concurrencyOf(version, config);
+    if (concurrency !== undefined) loading.say(`The concurrency ${concurrency} has no effect: the engine runs the model, without Python. Upload with convert: false to have Python run it.`);
     return { ok: true, inputs: finding.inputs, outputs: finding.outputs, runtime: 'onnx', convertedSha256: blob.sha256, environment: null };
   } finally {
     await rm(folder, { recursive: true, force: true });
