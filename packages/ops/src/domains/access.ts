@@ -27,7 +27,7 @@ export class Access {
     const role = await this.#roleOf(workspaceId, actor.id);
     if (role === undefined) throw missing;
     if (right === 'own' && role !== 'owner') {
-      throw new PotorooError('forbidden', `Only an owner of workspace ${workspaceId} or an administrator may do this; ask one of them.`);
+      throw new PotorooError('forbidden', `Only an owner of ${await this.named(workspaceId)} or an administrator may do this; ask one of them.`);
     }
   }
 
@@ -68,11 +68,20 @@ export class Access {
     for (const listener of this.#listeners) listener();
   }
 
+  /** The workspace as a person knows it, for messages to those who may see it. */
+  async named(workspaceId: number): Promise<string> {
+    const row = await this.#db.selectFrom('workspaces').select('name').where('id', '=', workspaceId).executeTakeFirst();
+    return row === undefined ? `workspace ${workspaceId}` : named({ id: workspaceId, name: row.name });
+  }
+
   async #roleOf(workspaceId: number, userId: string): Promise<Member['role'] | undefined> {
     const row = await this.#db.selectFrom('workspaceMembers').select('role').where('workspaceId', '=', workspaceId).where('userUuid', '=', userId).executeTakeFirst();
     return row?.role;
   }
 }
+
+/** `workspace "sales" (7)`: several may have one name. */
+export const named = ({ id, name }: { readonly id: number; readonly name: string }): string => `workspace ${JSON.stringify(name)} (${id})`;
 
 /** `model 7 does not exist, or you may not see it.` */
 export function notFound(code: ErrorCode & `${string}_not_found`, id: number | string): PotorooError {

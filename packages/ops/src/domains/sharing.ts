@@ -83,7 +83,7 @@ export class Sharing<Row extends SharedRow> {
   async removeFrom(actor: Actor, row: SharedRow, workspaceId: number): Promise<void> {
     await this.#access.require(actor, workspaceId, 'write', notFound('workspace_not_found', workspaceId));
     const done = await this.#db.deleteFrom(this.#kind.links as 'links').where('workspaceId', '=', workspaceId).where(this.#kind.link as 'sharedId', '=', row.id).executeTakeFirst();
-    if (done.numDeletedRows === 0n) throw new PotorooError(this.#kind.missing, `${this.#named(row)} is not in workspace ${workspaceId}.`);
+    if (done.numDeletedRows === 0n) throw new PotorooError(this.#kind.missing, `${this.#named(row)} is not in ${await this.#access.named(workspaceId)}.`);
   }
 
   /** All workspaces that have it are touched by what only these may do. @throws forbidden */

@@ -71,7 +71,7 @@ describe.each(databases)('connections on $name', ({ open }) => {
     await expect(connections.remove(member!, { id })).rejects.toMatchObject({ code: 'forbidden' });
     await expect(connections.remove(maker!, { id })).rejects.toMatchObject({ code: 'in_use', message: expect.stringContaining('"shared"') });
     await connections.removeFromWorkspace(member!, { id }, workspaceId);
-    await expect(connections.removeFromWorkspace(maker!, { id }, workspaceId)).rejects.toMatchObject({ code: 'connection_not_found' });
+    await expect(connections.removeFromWorkspace(maker!, { id }, workspaceId)).rejects.toMatchObject({ code: 'connection_not_found', message: expect.stringMatching(/ is not in workspace ".+" \(\d+\)\.$/) as string });
     await connections.remove(maker!, { id });
     await expect(connections.get(maker!, { id })).rejects.toMatchObject({ code: 'connection_not_found' });
   });

@@ -239,6 +239,7 @@ describe.each(databases)('deployments on $name', ({ open }) => {
       [() => deployments.route(admin, 999, Date.now()), 'deployment_not_found'],
     ];
     for (const [refusal, code] of refusals) await expect(refusal()).rejects.toMatchObject({ name: 'PotorooError', code });
+    await expect(deployments.deploy(admin, { pipelineId: good.id, pipelineVersionId: chain.versions[0]?.id ?? 0 })).rejects.toThrow(`is a version of pipeline chain (${chain.id}), not of good (${good.id}): use one of its own.`);
     expect((await deployments.list(admin)).items).toEqual([]);
   });
 

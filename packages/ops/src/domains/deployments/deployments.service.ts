@@ -224,7 +224,10 @@ export class DeploymentService implements Deployments {
     const newest = pipeline.versions.toSorted((a, b) => b.id - a.id)[0];
     const version = id === undefined ? newest : (pipeline.versions.find((v) => v.id === id) ?? await this.#parts.pipelines.version(actor, id));
     if (version === undefined || version.steps.length === 0) throw new PotorooError('pipeline_invalid', `Pipeline ${pipeline.name} has no steps: add a model step, then deploy.`);
-    if (version.pipelineId !== pipeline.id) throw new PotorooError('invalid_request', `pipelineVersionId ${id} is a version of pipeline ${version.pipelineId}, not of ${pipeline.id} (${pipeline.name}): use one of its own.`, { fields: [{ field: 'pipelineVersionId', message: `use a version of pipeline ${pipeline.id}` }] });
+    if (version.pipelineId !== pipeline.id) {
+      const { name } = await this.#parts.pipelines.get(actor, version.pipelineId);
+      throw new PotorooError('invalid_request', `pipelineVersionId ${id} is a version of pipeline ${name} (${version.pipelineId}), not of ${pipeline.name} (${pipeline.id}): use one of its own.`, { fields: [{ field: 'pipelineVersionId', message: `use a version of pipeline ${pipeline.name} (${pipeline.id})` }] });
+    }
     return version;
   }
 

@@ -121,7 +121,7 @@ export class Sidekicks {
   async #find(deploymentId: number, name: string): Promise<SidekickRow> {
     await this.flush();
     const found = await this.#parts.store.find(deploymentId, name);
-    if (found === undefined) throw new PotorooError('sidekick_not_found', `Deployment ${deploymentId} has no sidekick ${JSON.stringify(name.slice(0, 200))}, or it ended too long ago; its status names those that run.`);
+    if (found === undefined) throw new PotorooError('sidekick_not_found', `This deployment has no sidekick ${JSON.stringify(name.slice(0, 200))}, or it ended too long ago; its status names those that run.`);
     return found;
   }
 

@@ -56,8 +56,8 @@ export class TagService implements Tags {
   }
 
   async remove(actor: Actor, tagId: number, from: Taggable): Promise<void> {
-    const { kind, id } = await this.#check(actor, tagId, from);
-    if (!(await this.#store.remove(kind, tagId, id))) throw new PotorooError('tag_not_found', `The ${kind} ${id} does not carry tag ${tagId}.`);
+    const { kind, id, name, tag } = await this.#check(actor, tagId, from);
+    if (!(await this.#store.remove(kind, tagId, id))) throw new PotorooError('tag_not_found', `${name} does not carry tag ${JSON.stringify(tag)}.`);
   }
 
   async delete(actor: Actor, id: number): Promise<void> {
@@ -76,16 +76,18 @@ export class TagService implements Tags {
   }
 
   /** The tag exists and the actor may see what it is put on; members may tag what is in their workspaces. */
-  async #check(actor: Actor, tagId: number, thing: Taggable): Promise<{ kind: 'model' | 'pipeline'; id: number }> {
-    if ((await this.#store.byId(tagId)) === undefined) throw notFound('tag_not_found', tagId);
+  async #check(actor: Actor, tagId: number, thing: Taggable): Promise<{ kind: 'model' | 'pipeline'; id: number; name: string; tag: string }> {
+    const found = await this.#store.byId(tagId);
+    if (found === undefined) throw notFound('tag_not_found', tagId);
+    const { tag } = found;
     if ('modelVersionId' in thing) {
-      const { workspaceId, name } = await this.#models.version(actor, thing.modelVersionId);
+      const { workspaceId, name, version } = await this.#models.version(actor, thing.modelVersionId);
       // A public model is for everybody to see and use, not to change.
       await this.#access.require(actor, workspaceId, 'write', new PotorooError('forbidden', `Model ${name} is in a workspace that you are not in; only its members may tag it.`));
-      return { kind: 'model', id: thing.modelVersionId };
+      return { kind: 'model', id: thing.modelVersionId, name: `Version ${version} of model ${name}`, tag };
     }
-    await this.#pipelines.get(actor, thing.pipelineId);
-    return { kind: 'pipeline', id: thing.pipelineId };
+    const { name } = await this.#pipelines.get(actor, thing.pipelineId);
+    return { kind: 'pipeline', id: thing.pipelineId, name: `Pipeline ${name}`, tag };
   }
 
   async #shown(actor: Actor, rows: readonly TagRow[]): Promise<Tag[]> {

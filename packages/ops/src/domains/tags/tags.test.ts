@@ -31,7 +31,9 @@ describe.each(databases)('tags on $name', (database) => {
     expect((await tags.ofPipelines([pipelineId, 999])).get(999)).toEqual([]);
     await tags.remove(ann!, tag.id, { modelVersionId: versionId });
     expect(await tags.get(ann!, tag.id)).toMatchObject({ modelVersionIds: [], pipelineIds: [pipelineId] });
-    await expect(tags.remove(ann!, tag.id, { modelVersionId: versionId })).rejects.toMatchObject({ code: 'tag_not_found' });
+    await expect(tags.remove(ann!, tag.id, { modelVersionId: versionId })).rejects.toMatchObject({ code: 'tag_not_found', message: expect.stringMatching(/^Version [-0-9a-f]{36} of model [a-z-]+ does not carry tag "production"\.$/) as string });
+    await tags.remove(ann!, tag.id, { pipelineId });
+    await expect(tags.remove(ann!, tag.id, { pipelineId })).rejects.toMatchObject({ code: 'tag_not_found', message: expect.stringMatching(/^Pipeline [a-z-]+ does not carry tag "production"\.$/) as string });
   });
 
   test('what carries a tag is hidden from those who may not see it', async () => {

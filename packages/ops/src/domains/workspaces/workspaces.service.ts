@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Database } from '../../storage/database.ts';
 import { isUniqueViolation } from '../../storage/errors.ts';
 import { pageFrom, pageWindow } from '../../storage/paging.ts';
-import { notFound, type Access } from '../access.ts';
+import { named, notFound, type Access } from '../access.ts';
 import type { Actor, Member, Page, PageQuery, Users, Workspace, Workspaces } from '../domains.ts';
 import { WorkspaceStore } from './workspaces.store.ts';
 
@@ -50,7 +50,7 @@ export class WorkspaceService implements Workspaces {
 
   async setArchived(actor: Actor, id: number, archived: boolean): Promise<Workspace> {
     const workspace = await this.#find(actor, id, 'own');
-    if (archived && (await this.#store.isDefault(id))) throw new PotorooError('conflict', `Workspace ${id} is somebody's default workspace; those are not archived.`);
+    if (archived && (await this.#store.isDefault(id))) throw new PotorooError('conflict', `${capital(named(workspace))} is somebody's default workspace; those are not archived.`);
     await this.#store.setArchived(id, archived);
     return { ...workspace, archived };
   }
@@ -58,7 +58,7 @@ export class WorkspaceService implements Workspaces {
   async setMember(actor: Actor, id: number, member: Member): Promise<Workspace> {
     const workspace = await this.#find(actor, id, 'own');
     await this.#users.get(actor, member.userId);
-    if (member.role !== 'owner') keepAnOwner(workspace, member.userId);
+    if (member.role !== 'owner') await this.#keepAnOwner(actor, workspace, member.userId);
     await this.#store.setMember(id, member);
     this.#access.changed();
     return this.#find(actor, id, 'read');
@@ -68,11 +68,13 @@ export class WorkspaceService implements Workspaces {
     // Everybody may leave; taking others out is for owners.
     const workspace = await this.#find(actor, id, actor.id === userId ? 'read' : 'own');
     if (!workspace.members.some((m) => m.userId === userId)) {
-      throw new PotorooError('user_not_found', `User ${JSON.stringify(userId)} is not a member of workspace ${id}.`);
+      const { email } = await this.#users.get(actor, userId);
+      throw new PotorooError('user_not_found', `User ${email} is not a member of ${named(workspace)}.`);
     }
-    keepAnOwner(workspace, userId);
+    await this.#keepAnOwner(actor, workspace, userId);
     if ((await this.#store.defaultOf(userId)) === id) {
-      throw new PotorooError('conflict', `Workspace ${id} is the default workspace of user ${JSON.stringify(userId)}; nobody is taken out of their own.`);
+      const { email } = await this.#users.get(actor, userId);
+      throw new PotorooError('conflict', `${capital(named(workspace))} is the default workspace of user ${email}; nobody is taken out of their own.`);
     }
     await this.#store.removeMember(id, userId);
     this.#access.changed();
@@ -90,11 +92,13 @@ export class WorkspaceService implements Workspaces {
     await this.#access.require(actor, id, right, missing);
     return workspace;
   }
-}
 
-function keepAnOwner(workspace: Workspace, leaving: string): void {
-  const owners = workspace.members.filter((m) => m.role === 'owner');
-  if (owners.length === 1 && owners[0]?.userId === leaving) {
-    throw new PotorooError('conflict', `User ${JSON.stringify(leaving)} is the only owner of workspace ${workspace.id}; make somebody else an owner first.`);
+  async #keepAnOwner(actor: Actor, workspace: Workspace, leaving: string): Promise<void> {
+    const owners = workspace.members.filter((m) => m.role === 'owner');
+    if (owners.length !== 1 || owners[0]?.userId !== leaving) return;
+    const { email } = await this.#users.get(actor, leaving);
+    throw new PotorooError('conflict', `User ${email} is the only owner of ${named(workspace)}; make somebody else an owner first.`);
   }
 }
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

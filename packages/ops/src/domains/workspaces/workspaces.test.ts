@@ -83,7 +83,8 @@ describe.each(databases)('users and workspaces on $name', (database) => {
     await t.workspaces.setMember(t.ann, id, { userId: t.eve.id, role: 'collaborator' });
     expect(await t.workspaces.subjects(id)).toEqual([t.admin.id, t.ann.id, t.eve.id].sort());
     await expect(t.workspaces.setMember(t.ann, id, { userId: 'nobody', role: 'owner' })).rejects.toMatchObject({ code: 'user_not_found' });
-    await expect(t.workspaces.removeMember(t.ann, id, t.ann.id)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(t.workspaces.removeMember(t.ann, id, t.ann.id)).rejects.toMatchObject({ code: 'conflict', message: `User ann@ex.co is the only owner of workspace "team" (${id}); make somebody else an owner first.` });
+    await expect(t.workspaces.removeMember(t.ann, id, t.bob.id)).rejects.toMatchObject({ code: 'user_not_found', message: `User bob@ex.co is not a member of workspace "team" (${id}).` });
     await expect(t.workspaces.setMember(t.ann, id, { userId: t.ann.id, role: 'collaborator' })).rejects.toMatchObject({ code: 'conflict' });
     await t.workspaces.setMember(t.ann, id, { userId: t.eve.id, role: 'owner' });
     await t.workspaces.removeMember(t.eve, id, t.ann.id);
@@ -98,14 +99,14 @@ describe.each(databases)('users and workspaces on $name', (database) => {
     expect(asked[0]).toMatchObject({ name: 'bob@ex.co - Default Workspace', members: [{ userId: t.bob.id, role: 'owner' }] });
     const { id } = asked[0] as { id: number };
     await t.workspaces.setMember(t.bob, id, { userId: t.ann.id, role: 'owner' });
-    await expect(t.workspaces.removeMember(t.ann, id, t.bob.id)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(t.workspaces.removeMember(t.ann, id, t.bob.id)).rejects.toMatchObject({ code: 'conflict', message: `Workspace "bob@ex.co - Default Workspace" (${id}) is the default workspace of user bob@ex.co; nobody is taken out of their own.` });
   });
 
   test('an archived workspace is left out of lists and can be had back; by its owners, and never somebody’s default one', async () => {
     const { id } = await t.workspaces.create(t.ann, { name: 'old project' });
     await t.workspaces.setMember(t.ann, id, { userId: t.bob.id, role: 'collaborator' });
     const ids = async (archived?: boolean) => (await t.workspaces.list(t.bob, archived === undefined ? {} : { archived })).items.map((w) => w.id);
-    await expect(t.workspaces.setArchived(t.bob, id, true)).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(t.workspaces.setArchived(t.bob, id, true)).rejects.toMatchObject({ code: 'forbidden', message: `Only an owner of workspace "old project" (${id}) or an administrator may do this; ask one of them.` });
     await expect(t.workspaces.setArchived(t.eve, id, true)).rejects.toMatchObject({ code: 'workspace_not_found' });
     expect((await t.workspaces.setArchived(t.ann, id, true)).archived).toBe(true);
     expect(await ids()).not.toContain(id);
@@ -113,6 +114,6 @@ describe.each(databases)('users and workspaces on $name', (database) => {
     expect((await t.workspaces.get(t.bob, id)).archived).toBe(true);
     await t.workspaces.setArchived(t.ann, id, false);
     expect(await ids()).toContain(id);
-    await expect(t.workspaces.setArchived(t.ann, (await t.workspaces.defaultFor(t.ann)).id, true)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(t.workspaces.setArchived(t.ann, (await t.workspaces.defaultFor(t.ann)).id, true)).rejects.toMatchObject({ code: 'conflict', message: expect.stringMatching(/^Workspace "ann@ex.co - Default Workspace" \(\d+\) is/) as string });
   });
 });
