@@ -27,7 +27,7 @@ import { WorkspaceService } from './domains/workspaces/workspaces.service.ts';
 import { ImageService } from './domains/images/images.service.ts';
 import { imageTool, sweepWith } from './domains/images/image-tool.ts';
 import { hostArch, openProcessHost } from './hosts/process/process-host.ts';
-import { createLog, type Logger } from './log.ts';
+import { createLog, levelOf, type Logger } from './log.ts';
 import { Outgoing } from './outgoing/outgoing.ts';
 import { authenticate } from './protocols/authenticate.ts';
 import { healthRoutes } from './protocols/health.ts';
@@ -84,7 +84,7 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     opened.push(close);
     const blobs = await openBlobFolder(join(settings.dataDir, 'blobs'));
     const access = new Access(db);
-    const onError = (error: unknown, context: Record<string, unknown>) => log.error({ err: error, ...context }, 'a background task failed and will be tried again');
+    const onError = (error: unknown, context: Record<string, unknown>) => log[levelOf(error)]({ err: error, ...context }, 'a background task failed and will be tried again');
 
     const audit = new AuditService(db, access, clock, onError);
     const onSignIn = async ({ action, outcome, address, user = { id: '', email: '' } }: SignIn): Promise<void> => {

@@ -4,7 +4,7 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { PotorooError } from '@potoroo/contract';
 import type { DeviceSignIns } from '../domains/domains.ts';
-import { toPotorooError } from './errors.ts';
+import { logFailure, toPotorooError } from './errors.ts';
 
 export const devicePath = '/auth/realms/master/device';
 
@@ -91,7 +91,7 @@ export function devicePage(app: FastifyInstance, { devices, publicUrl }: { devic
       return await run(request, reply);
     } catch (thrown) {
       const error = toPotorooError(thrown);
-      if (error.status >= 500) request.log.error({ err: thrown }, error.message);
+      logFailure(request.log, error);
       return page(reply, error.status, 'Sign in', `<p role="alert">${escaped(error.message)}</p>`);
     }
   };

@@ -1,5 +1,6 @@
-import type { FastifyError } from 'fastify';
+import type { FastifyBaseLogger, FastifyError } from 'fastify';
 import { isPotorooError, PotorooError } from '@potoroo/contract';
+import { levelOf } from '../log.ts';
 import { fromDatabaseError } from '../storage/errors.ts';
 
 /** Whatever was thrown while a request was served, as an error with a code: the web framework's, the database's, the system's. */
@@ -14,4 +15,11 @@ export function toPotorooError(thrown: unknown): PotorooError {
   // What serves the pages of the API refuses paths of its own accord.
   if (!isPotorooError(thrown) && statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new PotorooError('invalid_request', 'The path of the request cannot be read: take it from the API page.', { cause: thrown });
   return fromDatabaseError(thrown);
+}
+
+/** What a request that is answered with `error` leaves in the log: nothing where the caller is told what to put right. */
+export function logFailure(log: FastifyBaseLogger, error: PotorooError): void {
+  if (error.status < 500) return;
+  const level = levelOf(error);
+  log[level](level === 'error' ? { err: error.cause ?? error } : { code: error.code }, error.message);
 }

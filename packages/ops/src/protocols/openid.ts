@@ -4,7 +4,7 @@ import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance } from 'fastify';
 import type { DeviceSignIns, Identity, Tokens } from '../domains/domains.ts';
 import { devicePage, devicePath } from './device-page.ts';
-import { toPotorooError } from './errors.ts';
+import { logFailure, toPotorooError } from './errors.ts';
 
 const realm = '/auth/realms/master';
 const openid = `${realm}/protocol/openid-connect`;
@@ -37,7 +37,7 @@ export async function openidProtocol(app: FastifyInstance, { identity, devices, 
   await app.register(formbody, { bodyLimit: 16_384 });
   app.setErrorHandler((thrown, request, reply) => {
     const error = toPotorooError(thrown);
-    if (error.status >= 500) request.log.error({ err: thrown }, error.message);
+    logFailure(request.log, error);
     const name = error.code === 'invalid_credentials' || error.code === 'unauthenticated' ? 'invalid_grant' : error.status >= 500 ? 'server_error' : error.code === 'rate_limited' ? 'slow_down' : 'invalid_request';
     return reply.code(error.status).send({ error: name, error_description: error.message, code: error.code });
   });

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errorCodes, type PotorooError, type Problem } from '@potoroo/contract';
-import { toPotorooError } from '../errors.ts';
+import { logFailure, toPotorooError } from '../errors.ts';
 
 /** An error as RFC 9457 puts it. */
 export function problemOf(error: PotorooError, request: FastifyRequest): Problem {
@@ -22,7 +22,7 @@ export function answerProblem(thrown: unknown, request: FastifyRequest, reply: F
     return undefined;
   }
   const error = toPotorooError(thrown);
-  if (error.status >= 500 && error.code !== 'no_engine_ready') request.log.error({ err: error.cause ?? error }, error.message);
+  logFailure(request.log, error);
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
   if (error.status === 429 || error.status === 503) reply.header('retry-after', error.code === 'rate_limited' ? '60' : '1');
   return reply.code(error.status).type(form.type).serializer(JSON.stringify).send(form.body(problemOf(error, request)));

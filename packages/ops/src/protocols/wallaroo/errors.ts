@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { PotorooError } from '@potoroo/contract';
-import { toPotorooError } from '../errors.ts';
+import { logFailure, toPotorooError } from '../errors.ts';
 
 /** How an error body looks: most routes say `{msg, code}`, inference says it as an engine does, GraphQL in its own way. */
 export type ErrorForm = keyof typeof forms;
@@ -28,7 +28,7 @@ declare module 'fastify' {
 export function answerError(thrown: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = toPotorooError(thrown);
   // Who went away is told nothing, and is no fault.
-  if (error.status >= 500 && !reply.raw.destroyed) request.log.error({ err: thrown }, error.message);
+  if (!reply.raw.destroyed) logFailure(request.log, error);
   const { form = 'plain', readable } = request.routeOptions.config.wallaroo ?? {};
   const status = readable === undefined || readable.includes(error.status) || error.status >= 500 ? error.status : 400;
   return reply.code(status).send(forms[form](error, status));

@@ -2,7 +2,7 @@ import { execute, GraphQLError, specifiedRules, validate, type ExecutionResult, 
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isPotorooError } from '@potoroo/contract';
-import { toPotorooError } from '../../errors.ts';
+import { logFailure, toPotorooError } from '../../errors.ts';
 import { actorOf } from '../../authenticate.ts';
 import { Maybe, type Context } from '../http.ts';
 import { parseBounded } from './limits.ts';
@@ -29,7 +29,8 @@ function formatted(error: GraphQLError, request: FastifyRequest): GraphQLFormatt
   const cause = error.originalError;
   if (cause === undefined || cause === null) return { message: error.message, extensions: { code: 'invalid_request' }, ...(error.path && { path: error.path }) };
   const known = toPotorooError(cause);
-  if (!isPotorooError(cause)) request.log.error({ err: cause }, 'GraphQL resolver failed');
+  if (isPotorooError(cause)) logFailure(request.log, cause);
+  else request.log.error({ err: cause }, 'GraphQL resolver failed');
   return { message: known.message, extensions: { code: known.code }, ...(error.path && { path: error.path }) };
 }
 
