@@ -11,6 +11,9 @@ export const TimeSchema = Type.String({ format: 'date-time' });
 export const oneOf = <const T extends readonly string[]>(words: T, options: { description?: string } = {}) =>
   Type.Unsafe<T[number]>(Type.Union(words.map((word) => Type.Literal(word)), options));
 
+/** A password in a request; no answer has it. */
+export const PasswordSchema = (options: { minLength?: number; maxLength?: number; description?: string } = {}) => Type.String({ writeOnly: true, format: 'password', ...options });
+
 /** Query of every list: how many, and where to go on. */
 export const PageQuerySchema = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Items a page; 100 when not given.' })),

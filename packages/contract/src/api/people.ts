@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox';
-import { IdSchema, oneOf, TimeSchema } from './common.ts';
+import { IdSchema, oneOf, PasswordSchema, TimeSchema } from './common.ts';
 
 const RoleSchema = oneOf(['user', 'admin']);
 
@@ -11,7 +11,7 @@ export type ApiUser = Static<typeof UserSchema>;
 export const NewUserSchema = Type.Object({
   email: Type.String({ maxLength: 254 }),
   username: Type.Optional(Type.String({ maxLength: 254, description: 'The e-mail when not given.' })),
-  password: Type.String({ description: '8 to 256 characters.' }),
+  password: PasswordSchema({ description: '8 to 256 characters.' }),
   role: Type.Optional(RoleSchema),
 }, { additionalProperties: false });
 export type NewUser = Static<typeof NewUserSchema>;
@@ -23,7 +23,7 @@ export const PersonalTokenSchema = Type.Object({
   id: Type.String({ description: 'A UUID.' }), name: Type.String(), createdAt: TimeSchema, expiresAt: NullableTime, lastUsedAt: NullableTime,
 }, { $id: 'PersonalToken' });
 export type ApiPersonalToken = Static<typeof PersonalTokenSchema>;
-export const CreatedPersonalTokenSchema = Type.Composite([PersonalTokenSchema, Type.Object({ token: Type.String({ description: 'The token itself, shown this once. Send it as `Authorization: Bearer <token>`.' }) })], { $id: 'CreatedPersonalToken' });
+export const CreatedPersonalTokenSchema = Type.Composite([PersonalTokenSchema, Type.Object({ token: Type.String({ readOnly: true, description: 'The token itself, shown this once. Send it as `Authorization: Bearer <token>`.' }) })], { $id: 'CreatedPersonalToken' });
 export type ApiCreatedPersonalToken = Static<typeof CreatedPersonalTokenSchema>;
 export const NewPersonalTokenSchema = Type.Object({
   name: Type.String({ description: 'What it is for.' }), expiresAt: Type.Optional(TimeSchema),

@@ -20,6 +20,6 @@ export type ApiConnection = Static<typeof ConnectionSchema>;
 
 export const ConnectionDetailsSchema = Type.Record(Type.String(), Type.Unknown(), { description: 'Whatever whoever uses the connection needs: address, user, password.' });
 export const NewConnectionSchema = Type.Object({
-  name: Type.String({ description: 'Unique on the server.' }), type: Type.String({ description: 'What it leads to, in your own word, such as `POSTGRES`.' }), details: ConnectionDetailsSchema,
+  name: Type.String({ description: 'Unique on the server.' }), type: Type.String({ description: 'What it leads to, in your own word, such as `POSTGRES`.' }), details: Type.Unsafe<Static<typeof ConnectionDetailsSchema>>({ ...ConnectionDetailsSchema, writeOnly: true }),
 }, { additionalProperties: false });
 export type NewConnection = Static<typeof NewConnectionSchema>;
