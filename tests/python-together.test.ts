@@ -116,4 +116,21 @@ describe('requests that are handed over to a step of Python together', () => {
     expect([...answer.failed ?? []].map(([i, error]) => [i, (error as { code?: string }).code])).toEqual([[1, 'schema_mismatch']]);
     expect(column(answer, 'y')).toEqual([0, 2]);
   });
+
+  it('are run once by the first step whatever becomes of them in the next', async () => {
+    const pipeline = await pipelineOf(["calls = 0\ndef wallaroo_json(data: dict):\n    global calls\n    calls += 1\n    return {'x': [v + calls / 1000 for v in data['x']]}\n", ['x']], ["def wallaroo_json(data: dict):\n    if min(data['x']) < 0: raise ValueError('below')\n    return {'x': data['x']}\n", ['x']]);
+    const call = (value: number): number => Math.round((value % 1) * 1000);
+    const [first] = column(await run(pipeline, [1]), 'x').map(call) as [number];
+    const some = await run(pipeline, [1], [-5], [2]);
+    expect([[...some.failed?.keys() ?? []], column(some, 'x').map(call)]).toEqual([[1], [first + 1, first + 3]]);
+    expect([...(await run(pipeline, [-5], [-6])).failed?.keys() ?? []]).toEqual([0, 1]);
+    expect(column(await run(pipeline, [1]), 'x').map(call)).toEqual([first + 6]);
+  });
+
+  it('that all fail in the first step are not shown to the next, nor again to the first', async () => {
+    const pipeline = await pipelineOf([counting, outputs], ["def wallaroo_json(data: dict):\n    return {'call': data['call']}\n", ['call']]);
+    const [first] = column(await run(pipeline, [1]), 'call') as [number];
+    expect([...(await run(pipeline, [-1], [-1])).failed?.values() ?? []].map((error) => (error as { code?: string }).code)).toEqual(['inference_failed', 'inference_failed']);
+    expect(column(await run(pipeline, [1]), 'call')).toEqual([first + 1]);
+  });
 });

@@ -43,9 +43,6 @@ def _tell_progress(wire: Any, stage: list, done: threading.Event) -> None:
             return
 
 
-END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-
-
 def _leave_if_full(limit: int) -> None:
     """A model that keeps what it took would fail on every request to come; a process of its own that starts anew does not."""
     gc.collect()
@@ -54,8 +51,26 @@ def _leave_if_full(limit: int) -> None:
         os._exit(MEMORY_KEPT)
 
 
+class _Parts:
+    """How far it got with requests that were handed over together: those that were begun are never run again, whatever becomes of their answers."""
+
+    def __init__(self, number: int, at: "process.At") -> None:
+        self.number, self.at = number, at
+        self.begun = self.told = 0
+
+    def begin(self, part: int) -> None:
+        self.at.note(self.number, part)
+        self.begun = part + 1
+
+    def failed(self, error: ModelError) -> dict:
+        untold = range(self.told, self.begun)
+        return {"rows": [0 for _ in untold], "failed": [[part, error.code, error.message] for part in untold]}
+
+
 def _serve(wire: Any, model: Any, memory: int, at: "process.At") -> None:
     import pyarrow as pa
+
+    from .wire import END_OF_STREAM
 
     schema = head_of_stream = None
     while True:
@@ -65,6 +80,7 @@ def _serve(wire: Any, model: Any, memory: int, at: "process.At") -> None:
             return
         head, body = message
         op, number = head.get("op"), head.get("id")
+        parts = _Parts(number, at)
         try:
             if op == "run":
                 start = time.perf_counter()
@@ -72,16 +88,14 @@ def _serve(wire: Any, model: Any, memory: int, at: "process.At") -> None:
                     table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
                 except (pa.ArrowException, OSError) as error:
                     raise ModelError("malformed_body", f"The Arrow stream cannot be read: {error}.") from None
-                failed: list = []
-                if "parts" in head:
-                    answer, rows, failed = model.run_each(table, head["parts"], head["withinMs"] / 1000, lambda part: at.note(number, part))
-                    more = {"rows": rows, "failed": failed}
-                else:
-                    answer, more = model.run(table), {}
-                if schema is None or not answer.schema.equals(schema):
-                    schema, head_of_stream = answer.schema, answer.schema.serialize()
-                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000, **more}, head_of_stream, answer.serialize(), END_OF_STREAM)
-                if any(code == "engine_out_of_memory" for _, code, _ in failed):
+                full = False
+                for answer, more in model.run_each(table, head["parts"], head["withinMs"] / 1000, parts.begin, wire.max_body) if "parts" in head else [(model.run(table), {})]:
+                    if schema is None or not answer.schema.equals(schema):
+                        schema, head_of_stream = answer.schema, answer.schema.serialize()
+                    wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000, **more}, head_of_stream, answer.serialize(), END_OF_STREAM)
+                    parts.told += len(more.get("rows", ()))
+                    full = full or any(code == "engine_out_of_memory" for _, code, _ in more.get("failed", ()))
+                if full:
                     _leave_if_full(memory)
             elif op == "ping":
                 wire.send({"type": "pong", "id": number, "rss": process.resident_bytes()})
@@ -90,16 +104,18 @@ def _serve(wire: Any, model: Any, memory: int, at: "process.At") -> None:
                 wire.send({**described, "id": number}, inputs, outputs)
             else:
                 raise ModelError("invalid_request", f"The operation {op!r} is not one of run, ping, describe.")
-        except ModelError as error:
-            wire.send({"type": "error", "id": number, "code": error.code, "message": error.message})
-            if error.code == "engine_out_of_memory":
-                _leave_if_full(memory)
         except (BrokenPipeError, ConnectionError):
             return
         except Exception as error:
-            tell(error)
+            if not isinstance(error, ModelError):
+                tell(error)
             known = as_model_error(error, "inference_failed", "The model's process failed")
-            wire.send({"type": "error", "id": number, "code": known.code, "message": known.message})
+            if parts.begun:
+                wire.send({"type": "result", "id": number, "ms": (time.perf_counter() - start) * 1000, **parts.failed(known)})
+            else:
+                wire.send({"type": "error", "id": number, "code": known.code, "message": known.message})
+            if known.code == "engine_out_of_memory":
+                _leave_if_full(memory)
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence
 
 import pyarrow as pa
 
@@ -16,9 +16,12 @@ from .framework import Context, Framework, find
 from .inputs import Inputs
 from .sample import sample
 from .schema import read_schema, to_fields
+from .wire import END_OF_STREAM, too_large
 
 # Warm-up that takes longer than this is not repeated to find the best time.
 REPEAT_BELOW_MS = 200.0
+#: Answers to requests that were handed over together: with so many bytes no other is begun before they are sent.
+ENOUGH = 64 << 20
 
 
 def open_context(path: Path, framework: str, config: Mapping[str, Any], work: Path, stage: Callable[[str], None] = lambda _: None) -> "tuple[Framework, Context]":
@@ -59,36 +62,47 @@ class Model:
         """Raises ModelError: `schema_mismatch` and kin for what does not fit, `inference_failed` for what the model raises."""
         return self._answer(Inputs(table, self.context.inputs))
 
-    def run_each(self, table: pa.Table, sizes: Sequence[int], seconds: float, begin: Callable[[int], None]) -> "tuple[pa.RecordBatch, List[int], List[list]]":
-        """The rows of several requests, each run by itself; after so many seconds no other is begun.
+    def run_each(self, table: pa.Table, sizes: Sequence[int], seconds: float, begin: Callable[[int], None], most: int) -> "Iterator[tuple[pa.RecordBatch, dict]]":
+        """The rows of several requests, each run by itself; after so many seconds, or when there is much to send, no other is begun.
 
-        Gives the rows of all that went well, how many each gave of those that were begun, and [index, code, message] of those that failed.
+        Gives the rows of all that went well, and of those that were begun how many each gave (`rows`) and [index, code, message] of each that
+        failed (`failed`). What would be more than `most` bytes in one comes in two, `more` with the first.
         """
         until = time.perf_counter() + seconds
         try:
             whole = Inputs(table, self.context.inputs)
         except ModelError:
             whole = None  # each of them says for itself whether it fits
-        answers, rows, failed, first = [], [], [], 0
-        for i, size in enumerate(sizes):
-            if i > 0 and time.perf_counter() > until:
+        answers, rows, failed, first, size = [], [], [], 0, 0
+        for i, count in enumerate(sizes):
+            if i > 0 and (time.perf_counter() > until or size > ENOUGH):
                 break
             begin(i)
             try:
-                inputs = whole.part(first, size) if whole is not None else Inputs(table.slice(first, size), self.context.inputs)
-                answers.append(self._answer(inputs))
-                rows.append(answers[-1].num_rows)
+                inputs = whole.part(first, count) if whole is not None else Inputs(table.slice(first, count), self.context.inputs)
+                answer, own = _fitting(self._answer(inputs), most)
             except Exception as error:
                 if not isinstance(error, ModelError):
                     tell(error)
                 known = as_model_error(error, "inference_failed", "The model's process failed")
                 rows.append(0)
                 failed.append([i, known.code, known.message])
-            first += size
+            else:
+                # Together they may need a little more than each by itself: bits for nulls.
+                if answers and size + own > most // 4 * 3:
+                    yield self._together(answers), {"rows": rows, "failed": failed, "more": True}
+                    answers, rows, failed, size = [], [], [], 0
+                answers.append(answer)
+                rows.append(answer.num_rows)
+                size += own
+            first += count
+        yield self._together(answers), {"rows": rows, "failed": failed}
+
+    def _together(self, answers: List[pa.RecordBatch]) -> pa.RecordBatch:
         if len(answers) == 1:
-            return answers[0], rows, failed
+            return answers[0]
         together = pa.Table.from_batches(answers, self.context.outputs).combine_chunks().to_batches()
-        return together[0] if together else pa.RecordBatch.from_pylist([], self.context.outputs), rows, failed
+        return together[0] if together else pa.RecordBatch.from_pylist([], self.context.outputs)
 
     def _answer(self, inputs: Inputs) -> pa.RecordBatch:
         try:
@@ -132,6 +146,16 @@ class Model:
             "aligned": self.framework.aligned, "notes": self.notes, "inputBytes": len(messages[0]), "outputBytes": len(messages[1]),
         }
         return head, messages[0], messages[1]
+
+
+def _fitting(answer: pa.RecordBatch, most: int) -> "tuple[pa.RecordBatch, int]":
+    """The answer and its bytes, as they go out. Raises ModelError where it is too large for a message of its own."""
+    size = pa.ipc.get_record_batch_size(answer)
+    if size > most // 2:
+        with_schema = size + answer.schema.serialize().size + len(END_OF_STREAM)
+        if with_schema > most:
+            raise too_large(with_schema, most)
+    return answer, size
 
 
 def columns_of(answer: Any) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ Engine to process, any number at a time, answered in any order:
     {"op": "run", "id": int} + Arrow stream  ->  {"type": "result", "id", "ms"} + Arrow stream | {"type": "error", "id", "code", "message"}
     {"op": "run", "id": int, "parts": [rows of each request], "withinMs": float} + Arrow stream of all of them, one after the other
                                              ->  {"type": "result", "id", "ms", "rows": [rows that each gave], "failed": [[index, code, message]]} + Arrow stream
-        Each is run by itself, in their order. After `withinMs` no other is begun: `rows` is of those that were.
+        Each is run by itself, in their order. After `withinMs`, or when their answers are large, no other is begun: `rows` is of those
+        that were. Where the answers do not fit one message, one with "more": true comes before: of the first ones, in the same form.
         Who began which stands in the file `at` in the process's folder (u64 id, u64 index), for when it ends unasked.
     {"op": "describe", "id": int}            ->  the ready message again, with that id
     {"op": "ping", "id": int}                ->  {"type": "pong", "id", "rss"}
@@ -35,9 +36,15 @@ from .errors import ModelError
 PREFIX = struct.Struct("<IQ")
 MAX_HEAD = 1 << 20
 MAX_BODY = 1 << 30
+#: Of an Arrow IPC stream.
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 #: Messages up to this size are read several at once, and written at once.
 SMALL = 1 << 16
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def too_large(size: int, most: int) -> ModelError:
+    return ModelError("inference_failed", f"The model's answer has {size} bytes; at most {most} are let through. Return fewer rows or smaller values.")
 
 
 class Wire:
@@ -59,7 +66,7 @@ class Wire:
         views = [view for view in views if view.nbytes]
         size = sum(view.nbytes for view in views)
         if size > self.max_body:
-            raise ModelError("inference_failed", f"The model's answer has {size} bytes; at most {self.max_body} are let through. Return fewer rows or smaller values.")
+            raise too_large(size, self.max_body)
         start = PREFIX.pack(len(text), size) + text
         with self._writing:
             if size <= SMALL:

@@ -106,7 +106,35 @@ export function connect(previous: StepRunner, next: StepRunner, at: number): Ste
     });
     return conform({ rows: output.rows, columns }, next.inputs);
   };
-  return { ...next, run: (batch, context) => next.run(take(batch), context) };
+  return { ...next, run: (batch, context) => next.run(context.rows === undefined ? take(batch) : takeEach(take, batch, context, context.rows, next.inputs), context) };
+}
+
+/** As the next step takes it; a request whose rows do not fit fails alone, as the steps before have run and are not to run again. */
+function takeEach(take: (output: Batch) => Batch, output: Batch, context: RunContext, rows: readonly number[], inputs: readonly Field[]): Batch {
+  if (output.rows === 0) return zeros(inputs, 0);
+  try {
+    return take(output);
+  } catch (error) {
+    const failed = new Map<number, Error>();
+    const fitting: Batch[] = [];
+    let from = 0;
+    const kept = rows.map((n, request) => {
+      if (n === 0) return 0;
+      try {
+        fitting.push(take(slice(output, from, from += n)));
+        return n;
+      } catch (why) {
+        failed.set(request, why as Error);
+        return 0;
+      }
+    });
+    const all = fitting.length === 0 ? zeros(inputs, 0) : concat(fitting);
+    // They differ from each other: no run takes them together.
+    if (failed.size === 0 || all.columns.some((c) => c.kind !== 'tensor')) throw error;
+    context.rows = kept;
+    for (const [request, why] of failed) (context.failed ??= new Map()).set(request, why);
+    return all;
+  }
 }
 
 /**

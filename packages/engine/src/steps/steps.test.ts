@@ -1,11 +1,12 @@
 import { slice, utf8From, type Batch, type TensorColumn, type Utf8 } from '@potoroo/batch';
-import type { Step } from '@potoroo/contract/plain';
+import type { Field, Step } from '@potoroo/contract/plain';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readBundle } from '../bundle.ts';
 import { loadPipeline, type Pipeline, type PipelineRun } from '../pipeline.ts';
 import { writeBundle, type BundleOptions } from '../testing/bundle.ts';
 import { pick } from './split.ts';
 import { placeOf, conformWithKeys } from './keys.ts';
+import { connect, type RunContext, type StepRunner } from './step.ts';
 
 const opened: Pipeline[] = [];
 afterAll(() => Promise.all(opened.map((p) => p.unload())));
@@ -172,4 +173,44 @@ test('a validation of the name count is ignored, and said', async () => {
   const pipeline = await load(['times-2'], (m) => [{ type: 'validations', validations: [{ name: 'count', expression: '{' }, { name: 'v', expression: JSON.stringify(above('out.y', 1)) }] }, { type: 'model', model: m[0]! }]);
   expect(pipeline.checks?.names).toEqual(['v']);
   expect(pipeline.notes.join()).toMatch(/'count' is ignored/);
+});
+
+describe('rows of requests that were handed over together', () => {
+  const ragged: Field = { name: 'x', type: 'float64', shape: [-1] };
+  /** Lists of these lengths. */
+  const lists = (...lengths: number[]): Batch => {
+    const offsets = Int32Array.from([0, ...lengths.map((_, i) => lengths.slice(0, i + 1).reduce((a, b) => a + b, 0))]);
+    return { rows: lengths.length, columns: [{ kind: 'list', name: 'x', offsets, items: { kind: 'tensor', name: 'item', type: 'float64', shape: [], values: Float64Array.from({ length: offsets.at(-1)! }, (_, i) => i) } }] };
+  };
+  const seen: Batch[] = [];
+  const step = (shape: number[]): StepRunner => ({ inputs: [{ ...ragged, shape }], outputs: [ragged], run(batch) { seen.push(batch); return batch; } });
+  const handed = (rows: number[], batch: Batch): RunContext => ({ input: batch, requests: [], splits: undefined, shadows: undefined, rows });
+  const through = (shape: number[], batch: Batch, context: RunContext): Batch => {
+    seen.length = 0;
+    return connect(step([-1]), step(shape), 2).run(batch, context) as Batch;
+  };
+
+  test('fail alone where the next step does not take them, and the others go on', () => {
+    const batch = lists(2, 2, 3, 2);
+    const context = handed([1, 0, 2, 1], batch);
+    const answer = through([2], batch, context);
+    expect(context.rows).toEqual([1, 0, 0, 1]);
+    expect([...context.failed ?? []].map(([request, error]) => [request, (error as { code?: string }).code])).toEqual([[2, 'schema_mismatch']]);
+    expect([...((answer.columns[0] as TensorColumn).values as Float64Array)]).toEqual([0, 1, 7, 8]);
+  });
+
+  test('that all fail, there or before, leave none for the next step, and no error of all', () => {
+    const batch = lists(3, 4);
+    const context = handed([1, 1], batch);
+    expect(through([2], batch, context).rows).toBe(0);
+    expect([...context.failed?.keys() ?? []]).toEqual([0, 1]);
+    expect(through([2], lists(), handed([0, 0], lists())).rows).toBe(0);
+  });
+
+  test('of differing shape are no run of one batch, each being well by itself', () => {
+    const batch = lists(2, 3);
+    const context = handed([1, 1], batch);
+    expect(() => through([-1], batch, context)).toThrow(/all rows of a request need one length/);
+    expect([context.rows, context.failed, seen]).toEqual([[1, 1], undefined, []]);
+  });
 });

@@ -41,15 +41,19 @@ export interface PythonStart {
 export type Ready = Extract<FromPython, { type: 'ready' }>;
 /** What became of requests that were handed over together, of those that were begun. */
 export interface Begun {
-  /** Rows that each gave, as an Arrow stream of all of them. */
-  readonly body: Uint8Array;
+  /** Their rows as Arrow streams, one after the other. */
+  readonly bodies: readonly Uint8Array[];
+  /** How many each gave. */
   readonly rows: readonly number[];
   readonly failed: readonly (readonly [part: number, error: PotorooError])[];
   /** Milliseconds that it took; infinite where that is not known. */
   readonly ms: number;
 }
+type Result = Extract<FromPython, { type: 'result' }>;
 interface Job {
-  resolve(body: Uint8Array, told: Extract<FromPython, { type: 'result' }>): void;
+  resolve(body: Uint8Array, told: Result): void;
+  /** A part of the answer; the rest comes. */
+  more?(body: Uint8Array, told: Result): void;
   /** It ended before it began with it. */
   again(): void;
   /** It ended while it worked on it; `part` tells on which of several requests, where that is known. */
@@ -58,7 +62,9 @@ interface Job {
   since: number;
 }
 
-const defaults = { maxBodyBytes: 1024 ** 3, stallMs: 120_000, startMs: 1_800_000, runMs: 300_000 };
+/** The largest message, unless the start says another. */
+export const maxBodyBytes = 1024 ** 3;
+const defaults = { maxBodyBytes, stallMs: 120_000, startMs: 1_800_000, runMs: 300_000 };
 const lingerMs = 2000;
 const drainMs = 500;
 /** Processes that a model may start: what starts more does not know what it does. */
@@ -214,6 +220,10 @@ export class PythonProcess implements ModelProcess {
           verdict = typed(message.code, message.message);
         } else if ('id' in message) {
           const job = jobs.get(message.id);
+          if (message.type === 'result' && message.more === true && job?.more !== undefined) {
+            job.since = Date.now();
+            return job.more(body, message);
+          }
           jobs.delete(message.id);
           if (message.type === 'error') job?.reject(typed(message.code, message.message));
           else if (message.type === 'result') job?.resolve(body, message);
@@ -251,14 +261,26 @@ export class PythonProcess implements ModelProcess {
    * @throws PotorooError where none of them could be read
    */
   runEach(body: Uint8Array, parts: readonly number[], withinMs: number): Promise<Begun | undefined> {
+    const bodies: Uint8Array[] = [];
+    const rows: number[] = [];
+    const failed: (readonly [part: number, error: PotorooError])[] = [];
+    const take = (answer: Uint8Array, told: Result): void => {
+      if (told.rows?.some((n) => n > 0) === true) bodies.push(answer);
+      rows.push(...told.rows ?? []);
+      for (const [part, code, message] of told.failed ?? []) failed.push([part, typed(code, message)]);
+    };
     return new Promise((resolve, reject) => {
       this.#send(body, { parts, withinMs }, {
-        resolve: (answer, { rows = [], failed = [], ms }) => resolve({ body: answer, rows, ms, failed: failed.map(([part, code, message]) => [part, typed(code, message)]) }),
+        more: take,
+        resolve(answer, told) {
+          take(answer, told);
+          resolve({ bodies, rows, ms: told.ms, failed });
+        },
         again: () => resolve(undefined),
-        // Those before it were run, and what they gave is lost with the process.
+        // Those before it were run, and what they gave and was not sent is lost with the process.
         lost(error, part) {
-          const begun = parts.slice(0, part + 1);
-          resolve({ body: new Uint8Array(), ms: Infinity, rows: begun.map(() => 0), failed: begun.map((_, i) => [i, error]) });
+          while (rows.length <= part) failed.push([rows.push(0) - 1, error]);
+          resolve({ bodies, ms: Infinity, rows, failed });
         },
         reject,
         since: Date.now(),

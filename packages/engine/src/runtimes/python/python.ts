@@ -1,7 +1,7 @@
 import { concat, decodeArrow, encodeArrowStream, slice, type Batch } from '@potoroo/batch';
 import { imageFramework, isPotorooError, PotorooError, type Field } from '@potoroo/contract/plain';
 import { log } from '../../log.ts';
-import { PythonProcess, type ModelProcess, type PythonStart } from './process.ts';
+import { maxBodyBytes, PythonProcess, type Begun, type ModelProcess, type PythonStart } from './process.ts';
 import type { Description, Each, Runtime } from '../runtime.ts';
 import { agree, varied, zeros } from '../sample.ts';
 
@@ -92,29 +92,53 @@ class PythonRuntime implements Runtime {
     }
   }
 
-  /** Requests that the process did not begin in its time, or that its end left behind, go to it, or its successor, again. */
+  /**
+   * Requests that the process did not begin in its time, or that its end left behind, go to it, or its successor, again. One that was
+   * begun never does: its model may have done something. Nor are others begun when those before them fill half a message: what
+   * all of them gave has to go on as one batch.
+   */
   async runEach(batch: Batch, rows: readonly number[]): Promise<Each> {
-    const failed = new Map<number, PotorooError>();
+    const failed = new Map<number, Error>();
     const gave: number[] = [];
     const answers: Batch[] = [];
+    const most = (this.#options.maxBodyBytes ?? maxBodyBytes) / 2;
+    let bytes = 0;
     for (let row = 0; gave.length < rows.length;) {
       const from = gave.length;
-      const parts = rows.slice(from, from + this.#atOnce);
-      const until = row + total(parts);
-      const body = encodeArrowStream(this.#named(row === 0 && until === batch.rows ? batch : slice(batch, row, until)));
-      const begun = await (await this.#process).runEach?.(body, parts, this.#aheadMs);
-      if (begun === undefined) {
-        if (this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
+      if (bytes > most) {
+        failed.set(from, new PotorooError('overloaded', `The model's answers to the requests before this one have ${bytes} bytes, and at most ${most} wait to go on together. It was not begun: send it again.`));
+        gave.push(0);
         continue;
       }
-      const answer = begun.rows.some((n) => n > 0) ? decodeArrow(begun.body).batch : undefined;
-      const said = begun.rows.length >= 1 && begun.rows.length <= parts.length && total(begun.rows) === (answer?.rows ?? 0);
-      if (!said) throw new PotorooError('inference_failed', "The model's process gave other rows than it says.");
+      const parts = rows.slice(from, from + this.#atOnce);
+      const until = row + total(parts);
+      let begun: Begun | undefined;
+      try {
+        const body = encodeArrowStream(this.#named(row === 0 && until === batch.rows ? batch : slice(batch, row, until)));
+        begun = await (await this.#process).runEach?.(body, parts, this.#aheadMs);
+        if (begun === undefined && this.#closed) throw new PotorooError('draining', 'The engine is shutting down.');
+      } catch (error) {
+        // It was not begun; those behind it try for themselves.
+        failed.set(from, error as Error);
+        gave.push(0);
+        row += rows[from] as number;
+        continue;
+      }
+      if (begun === undefined) continue;
+      const given = begun.bodies.map((answer) => decodeArrow(answer).batch);
+      const said = begun.rows.length >= 1 && begun.rows.length <= parts.length && total(begun.rows) === total(given.map((answer) => answer.rows));
+      if (!said) {
+        parts.forEach((_, part) => failed.set(from + part, new PotorooError('inference_failed', "The model's process gave other rows than it says.")));
+        gave.push(...parts.map(() => 0));
+        row = until;
+        continue;
+      }
       // As many next time as it began in its time; where twice as many would have had their time too, so many.
       if (begun.rows.length < parts.length) this.#atOnce = begun.rows.length;
       else if (begun.ms < this.#aheadMs / 2) this.#atOnce = Math.min(mostAtOnce, Math.max(this.#atOnce, parts.length * 2));
       for (const [part, error] of begun.failed) failed.set(from + part, error);
-      if (answer !== undefined) answers.push(answer);
+      answers.push(...given);
+      for (const body of begun.bodies) bytes += body.length;
       gave.push(...begun.rows);
       row += total(parts.slice(0, begun.rows.length));
     }

@@ -6,7 +6,7 @@ export type FromPython =
   | { type: 'progress'; stage: string; cpu: number; rss: number }
   | { type: 'ready'; inputs: Field[] | null; outputs: Field[] | null; warmUpMs: number; aligned: boolean; notes: string[]; inputBytes: number; outputBytes: number }
   | { type: 'failed'; code: ErrorCode; message: string }
-  | { type: 'result'; id: number; ms: number; rows?: number[]; failed?: [part: number, code: ErrorCode, message: string][] }
+  | { type: 'result'; id: number; ms: number; rows?: number[]; failed?: [part: number, code: ErrorCode, message: string][]; more?: true }
   | { type: 'error'; id: number; code: ErrorCode; message: string }
   | { type: 'pong'; id: number; rss: number };
 export type ToPython = { op: 'run' | 'describe' | 'ping'; id: number; parts?: readonly number[]; withinMs?: number };
