@@ -104,8 +104,14 @@ describe('a wrong command line', () => {
     expect({ out, code }).toEqual({ out: '', code: 2 });
   });
 
-  it('has an exit code of the documented ones for every error', () => {
-    for (const code of Object.keys(errorCodes) as ErrorCode[]) expect(Object.values(exitCodes)).toContain(adviceFor(new PotorooError(code, 'x')).exit);
+  it('has the exit code that says whose turn it is, for every error', () => {
+    const found: Record<number, ErrorCode[]> = {};
+    for (const code of Object.keys(errorCodes) as ErrorCode[]) (found[adviceFor(new PotorooError(code, 'x')).exit] ??= []).push(code);
+    const { 1: failed, 2: usage, 4: missing, ...rest } = found;
+    expect(rest).toEqual({ 3: ['unauthenticated', 'invalid_credentials', 'forbidden'], 5: ['unreachable'], 6: ['deadline_exceeded', 'engine_start_timeout'] });
+    expect(missing).toEqual(Object.keys(errorCodes).filter((code) => code.endsWith('_not_found') || code === 'not_deployed'));
+    expect(usage).toEqual(expect.arrayContaining(['invalid_request', 'invalid_name', 'body_too_large', 'idempotency_conflict', 'model_invalid', 'framework_unsupported', 'environment_failed', 'pipeline_invalid', 'schema_mismatch', 'too_many_rows', 'address_refused', 'arch_mismatch', 'settings_invalid']));
+    expect(failed).toEqual(expect.arrayContaining(['already_exists', 'conflict', 'in_use', 'model_not_ready', 'overloaded', 'inference_failed', 'no_engine_ready', 'registry_unreachable', 'engine_out_of_memory', 'storage_full', 'port_in_use', 'internal']));
   });
 });
 

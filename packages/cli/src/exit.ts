@@ -1,4 +1,4 @@
-import type { ErrorCode, PotorooError } from '@potoroo/contract';
+import { errorCodes, type ErrorCode, type PotorooError } from '@potoroo/contract';
 
 /** Exit codes of the `potoroo` command, shown by `potoroo --help`. */
 export const exitCodes = {
@@ -14,8 +14,8 @@ export const exitCodes = {
 
 export const exitCodesText = `Exit codes:
   0  done
-  1  the server or a deployment reports a failure
-  2  the command line or its input is not right
+  1  the server or a deployment failed, or what there is stands in the way
+  2  the command line, or what was given with it, is not right
   3  not logged in, wrong credentials, or not allowed
   4  what was named does not exist
   5  no server answers
@@ -28,40 +28,37 @@ interface Advice {
   readonly next?: string;
 }
 
-const login = 'Log in with: potoroo login';
-const byCode: Partial<Record<ErrorCode, Advice>> = {
-  unauthenticated: { exit: exitCodes.signedOut, next: login },
-  invalid_credentials: { exit: exitCodes.signedOut, next: 'Check the user name and the password. The first administrator\'s are in admin.json in the data folder of the server.' },
-  forbidden: { exit: exitCodes.signedOut, next: 'Ask an owner of the workspace or an administrator.' },
-  workspace_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo workspace list' },
-  model_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo model list' },
-  pipeline_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo pipeline list' },
-  deployment_not_found: { exit: exitCodes.notFound, next: 'Deploy it with: potoroo pipeline deploy <name>' },
-  user_not_found: { exit: exitCodes.notFound, next: 'See who there is with: potoroo user list' },
-  token_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo token list' },
-  tag_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo tag list' },
-  connection_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo connection list' },
-  registry_not_found: { exit: exitCodes.notFound, next: 'See what there is with: potoroo registry list' },
-  artifact_not_found: { exit: exitCodes.notFound, next: 'See what the registry has with: potoroo registry models <registry>' },
-  not_deployed: { exit: exitCodes.notFound, next: 'Deploy it with: potoroo pipeline deploy <name>' },
-  route_not_found: { exit: exitCodes.notFound, next: 'Is the address that of a Potoroo server of this version?' },
-  invalid_request: { exit: exitCodes.usage },
-  invalid_name: { exit: exitCodes.usage },
-  invalid_cursor: { exit: exitCodes.usage },
-  malformed_body: { exit: exitCodes.usage },
-  empty_batch: { exit: exitCodes.usage },
-  schema_mismatch: { exit: exitCodes.usage, next: 'See the columns that the model takes with: potoroo model show <name>' },
-  value_out_of_range: { exit: exitCodes.usage },
-  null_not_allowed: { exit: exitCodes.usage },
-  settings_invalid: { exit: exitCodes.usage },
-  framework_unsupported: { exit: exitCodes.usage },
-  unreachable: { exit: exitCodes.unreachable, next: 'Start one with: npm start (or potoroo up), or name another with --url or POTOROO_URL.' },
-  deadline_exceeded: { exit: exitCodes.timedOut, next: 'Give it longer with --timeout, or look at it with: potoroo pipeline status <name>' },
-  engine_start_timeout: { exit: exitCodes.timedOut },
+/** By its status an error tells whose turn it is; these are not told by it. */
+const byCode: Partial<Record<ErrorCode, number>> = {
+  settings_invalid: exitCodes.usage, unreachable: exitCodes.unreachable, deadline_exceeded: exitCodes.timedOut, engine_start_timeout: exitCodes.timedOut,
+};
+/** Others from 400 on are of what was given; 409 and 429 are of what there is, as is everything from 500 on. */
+const byStatus: Readonly<Record<number, number>> = { 401: exitCodes.signedOut, 403: exitCodes.signedOut, 404: exitCodes.notFound, 409: exitCodes.failed, 429: exitCodes.failed };
+
+const nextSteps: Partial<Record<ErrorCode, string>> = {
+  unauthenticated: 'Log in with: potoroo login',
+  invalid_credentials: 'Check the user name and the password. The first administrator\'s are in admin.json in the data folder of the server.',
+  forbidden: 'Ask an owner of the workspace or an administrator.',
+  workspace_not_found: 'See what there is with: potoroo workspace list',
+  model_not_found: 'See what there is with: potoroo model list',
+  pipeline_not_found: 'See what there is with: potoroo pipeline list',
+  deployment_not_found: 'Deploy it with: potoroo pipeline deploy <name>',
+  user_not_found: 'See who there is with: potoroo user list',
+  token_not_found: 'See what there is with: potoroo token list',
+  tag_not_found: 'See what there is with: potoroo tag list',
+  connection_not_found: 'See what there is with: potoroo connection list',
+  registry_not_found: 'See what there is with: potoroo registry list',
+  artifact_not_found: 'See what the registry has with: potoroo registry models <registry>',
+  not_deployed: 'Deploy it with: potoroo pipeline deploy <name>',
+  route_not_found: 'Is the address that of a Potoroo server of this version?',
+  schema_mismatch: 'See the columns that the model takes with: potoroo model show <name>',
+  unreachable: 'Start one with: npm start (or potoroo up), or name another with --url or POTOROO_URL.',
+  deadline_exceeded: 'Give it longer with --timeout, or look at it with: potoroo pipeline status <name>',
 };
 
-export function adviceFor(error: PotorooError): Advice {
-  const advice = byCode[error.code];
-  if (advice !== undefined) return advice;
-  return { exit: exitCodes.failed };
+export function adviceFor({ code }: PotorooError): Advice {
+  const { status } = errorCodes[code];
+  const exit = byCode[code] ?? byStatus[status] ?? (status < 500 ? exitCodes.usage : exitCodes.failed);
+  const next = nextSteps[code];
+  return { exit, ...(next !== undefined && { next }) };
 }
