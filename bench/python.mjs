@@ -17,7 +17,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Environments } from '../packages/ops/dist/domains/environments/environments.service.js';
 import { DeploymentConfigBuilder, Potoroo } from '../packages/sdk/dist/index.js';
-import { cpuSeconds, freePort, here, median, need, resident, say, shown, startPinned, stop, venv, work, wrk } from './side-by-side.mjs';
+import { cpuSeconds, engineArgs, freePort, here, median, need, resident, say, shown, startPinned, stop, venv, work, wrk } from './side-by-side.mjs';
 
 const { values: options } = parseArgs({ options: {
   seconds: { type: 'string', default: '4' }, repeats: { type: 'string', default: '3' }, servers: { type: 'string', default: 'potoroo,mlserver,mlserver-batch,bentoml,bentoml-batch' },
@@ -90,7 +90,7 @@ const servers = {
     perModel: true, form: (_, c) => c.form, url: (model) => `/pipelines/${model}?dataset[]=out`,
     start(port, model) {
       const spool = mkdtempSync(path.join(tmpdir(), 'bench-spool-'));
-      return { command: process.execPath, args: [path.join(here, '../packages/engine/dist/main.js'), '--bundle', bundle(model), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'], spool };
+      return { command: process.execPath, args: [...engineArgs, '--bundle', bundle(model), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'], spool };
     },
   },
   mlserver: mlserver(false), 'mlserver-batch': mlserver(true), bentoml: bentoml(false), 'bentoml-batch': bentoml(true),

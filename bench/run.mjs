@@ -13,7 +13,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { freePort, has, here, median, need, proportional, resident, say, shown, startPinned, stop, venv, work, wrk } from './side-by-side.mjs';
+import { engineArgs, freePort, has, here, median, need, proportional, resident, say, shown, startPinned, stop, venv, work, wrk } from './side-by-side.mjs';
 
 const data = path.join(work, 'data');
 const { values: options } = parseArgs({
@@ -80,7 +80,7 @@ const servers = {
     what: 'Potoroo engine, spool on',
     start(port, model) {
       const spool = mkdtempSync(path.join(tmpdir(), 'bench-spool-'));
-      return { command: process.execPath, args: [path.join(here, '../packages/engine/dist/main.js'), '--bundle', bundle(model), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'], spool };
+      return { command: process.execPath, args: [...engineArgs, '--bundle', bundle(model), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'], spool };
     },
     perModel: true,
     target: (form, model, c) => form === 'v2bin' ? [`/v2/models/${model}/infer`, v2(c)] : [`/pipelines/${model}?dataset[]=out`, form === 'arrow' ? arrow : json],

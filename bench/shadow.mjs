@@ -15,7 +15,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { Environments } from '../packages/ops/dist/domains/environments/environments.service.js';
-import { freePort, here, median, need, say, shown, startPinned, stop, venv, work } from './side-by-side.mjs';
+import { engineArgs, freePort, here, median, need, say, shown, startPinned, stop, venv, work } from './side-by-side.mjs';
 
 const kinds = {
   alone: { title: 'no challenger' },
@@ -76,7 +76,7 @@ const expectedFile = path.join(work, 'shadow.expected');
 async function run(name, rate) {
   const port = await freePort();
   const spool = mkdtempSync(path.join(tmpdir(), 'bench-spool-'));
-  const args = [path.join(here, '../packages/engine/dist/main.js'), '--bundle', bundle(name), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'];
+  const args = [...engineArgs, '--bundle', bundle(name), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'];
   const [command, ranks] = ranked(process.execPath, args);
   const server = await startPinned({ command, args: ranks, spool, cores: options.cores }, port, async (base) => {
     const answer = await fetch(base + where, { method: 'POST', headers: json, body: readFileSync(bodyFile), signal: AbortSignal.timeout(20_000) });

@@ -6,11 +6,15 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
+import { engineNode } from '../packages/contract/dist/plain.js';
 
 export const here = import.meta.dirname;
 export const work = path.join(here, '.work');
 mkdirSync(work, { recursive: true });
 process.env['ORT_DISABLE_TELEMETRY'] ??= '1'; // of all servers: what they report to its makers is no part of serving
+
+/** How a host starts an engine: arguments for Node. */
+export const engineArgs = [...engineNode(), path.join(here, '../packages/engine/dist/main.js')];
 
 export const median = (xs) => [...xs].sort((a, b) => a - b)[Math.floor(xs.length / 2)];
 export const has = (command) => { try { execFileSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }); return true; } catch { return false; } };

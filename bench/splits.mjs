@@ -13,6 +13,7 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { engineNode } from '../packages/contract/dist/plain.js';
 import { freePort, here, median, say, work } from './side-by-side.mjs';
 
 const { values: options } = parseArgs({ options: {
@@ -48,7 +49,7 @@ const cpu = (pid) => { const [, , , , , , , , , , , user, system] = readFileSync
 async function measure(variant, rows, count) {
   const port = await freePort();
   const spool = mkdtempSync(path.join(tmpdir(), 'bench-spool-'));
-  const child = spawn(process.execPath, [options.engine, '--bundle', bundle(variant), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'], { stdio: 'ignore' });
+  const child = spawn(process.execPath, [...engineNode(), options.engine, '--bundle', bundle(variant), '--listen', `127.0.0.1:${port}`, '--spool', spool, '--partition', 'bench', '--cpus', '1'], { stdio: 'ignore' });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const body = JSON.stringify(Array.from({ length: rows }, (_, i) => row(variant, i)));
   const ask = () => new Promise((resolve, reject) => {

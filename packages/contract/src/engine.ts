@@ -5,7 +5,7 @@ import type { Field } from './field.ts';
 
 /**
  * How a host and an engine talk. The engine is started as
- * `node engine/main.js --bundle DIR --spool DIR --partition NAME [--socket PATH] [--listen HOST:PORT] [--access FILE] [--ops URL] [--memory BYTES] [--cpus N]`
+ * `node [engineNode()] engine/main.js --bundle DIR --spool DIR --partition NAME [--socket PATH] [--listen HOST:PORT] [--access FILE] [--ops URL] [--memory BYTES] [--cpus N]`
  * (`POTOROO_ENGINE_TOKEN` in the environment authenticates it to ops). Over the process channel, where there is one, go
  * the messages below; everything else is HTTP on the socket or the port. SIGTERM drains and exits 0.
  *

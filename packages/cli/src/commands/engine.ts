@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { engineNode } from '@potoroo/contract';
 import { PotorooError } from '@potoroo/sdk';
 import { action, example, type ContextOf } from '../command.ts';
 
@@ -18,7 +19,7 @@ export function addEngine(program: Command, contextOf: ContextOf): void {
     .option('--memory <bytes>', 'memory above which it stops')
     .action(action(contextOf, async (context, options: Record<string, string>) => {
       const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
-      const child = spawn(process.execPath, [engineMain, ...args], { stdio: 'inherit', env: context.env });
+      const child = spawn(process.execPath, [...engineNode(options['memory'] === undefined ? undefined : Number(options['memory'])), engineMain, ...args], { stdio: 'inherit', env: context.env });
       const stop = (): void => { child.kill('SIGTERM'); };
       context.signal.addEventListener('abort', stop);
       const [code, signal] = await once(child, 'exit') as [number | null, NodeJS.Signals | null];

@@ -5,7 +5,7 @@ import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Socket } from 'node:net';
 import { Agent, request } from 'undici';
-import { fromSystemError, PotorooError, type AccessList } from '@potoroo/contract';
+import { engineNode, fromSystemError, PotorooError, type AccessList } from '@potoroo/contract';
 import type { EngineLimits, EngineSpec, Host } from '../host.ts';
 import { containerEnv } from '../container-env.ts';
 import { openCpuQuota, type CpuQuota } from './cpu-quota.ts';
@@ -110,7 +110,7 @@ class ProcessHost implements Host {
     if (this.#closing || this.#engines.has(spec.name)) return;
     this.#started += 1;
     const socketPath = join(this.#sockets, `${this.#started.toString(36)}.sock`);
-    const command = [process.execPath, this.#main, '--bundle', resolve(spec.bundle), '--spool', resolve(spec.spool), '--partition', spec.name,
+    const command = [process.execPath, ...engineNode(spec.limits.memory), this.#main, '--bundle', resolve(spec.bundle), '--spool', resolve(spec.spool), '--partition', spec.name,
       '--socket', socketPath, '--memory', String(spec.limits.memory), '--cpus', String(spec.limits.cpus),
       // Its own end of a drain comes before ours, so that it can say what it gave up.
       '--drain-ms', String(Math.ceil(this.#drainMs * 0.8))];
