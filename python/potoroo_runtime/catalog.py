@@ -15,6 +15,7 @@ def catalog() -> dict:
             name: {
                 "requirements": list(framework.requirements), "guideRequirements": list(framework.guide_requirements), "archive": framework.archive,
                 "converts": framework.convert is not None, "runtime": framework.runtime, "settings": framework.settings, "pythons": list(framework.pythons),
+                "needsInputSchema": framework.needs_input_schema,
             }
             for name, framework in sorted(all_frameworks().items())
         },

@@ -51,6 +51,8 @@ class Framework:
     convert: Optional[Callable[[Context], Any]] = None
     #: Pythons that its packages install on, the preferred one first; empty: every one.
     pythons: Tuple[str, ...] = ()
+    #: Its models do not say what they take, so that an upload has to; what they give, the warm-up inference shows.
+    needs_input_schema: bool = False
     #: Takes settings of its own with the upload, in `Context.options` under its name.
     settings: bool = False
     #: The containerized runtime that the model config names when the model runs in a process of its own.

@@ -225,6 +225,7 @@ def _plain(value: Any) -> Any:
 FRAMEWORK = Framework(
     names=tuple(f"{PREFIX}{name}" for name in TASKS),
     load=load,
+    needs_input_schema=True,
     archive="always",
     lenient=True,
     warm_up=warm_up,

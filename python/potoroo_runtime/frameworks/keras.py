@@ -68,6 +68,7 @@ def convert(context: Any) -> Any:
 FRAMEWORK = Framework(
     names=("keras",),
     load=load,
+    needs_input_schema=True,
     convert=convert,
     archive="maybe",
     requirements=("tensorflow-cpu==2.21.0; python_version >= '3.10'", "tensorflow-cpu==2.20.0; python_version < '3.10'", "tf2onnx>=1.16", "onnx>=1.17", "onnxruntime>=1.19"),

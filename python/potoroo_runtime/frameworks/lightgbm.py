@@ -39,6 +39,7 @@ def convert(context: Any) -> Any:
 FRAMEWORK = Framework(
     names=("lightgbm",),
     load=load,
+    needs_input_schema=True,
     convert=convert,
     requirements=(
         "lightgbm==4.7.0; python_version >= '3.10'",

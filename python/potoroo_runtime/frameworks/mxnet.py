@@ -71,6 +71,7 @@ def load(context: Any) -> Callable:
 FRAMEWORK = Framework(
     names=("mxnet",),
     load=load,
+    needs_input_schema=True,
     archive="always",
     requirements=("mxnet==1.9.1", "numpy==1.23.5", "pandas==2.0.3"),
     pythons=("3.11", "3.10", "3.9"),

@@ -77,6 +77,7 @@ def convert(context: Any) -> Any:
 FRAMEWORK = Framework(
     names=("pytorch",),
     load=load,
+    needs_input_schema=True,
     convert=convert,
     requirements=("torch==2.9.1; python_version >= '3.10'", "torch==2.8.0; python_version < '3.10'", "onnx>=1.17", "onnxruntime>=1.19"),
     guide_requirements=("torch==1.13.1", "torchvision==0.14.1", "numpy<2", "pandas<2.3"),

@@ -48,6 +48,7 @@ def convert(context: Any) -> Any:
 FRAMEWORK = Framework(
     names=("sklearn",),
     load=load,
+    needs_input_schema=True,
     convert=convert,
     requirements=(
         "scikit-learn==1.9.1; python_version >= '3.11'",

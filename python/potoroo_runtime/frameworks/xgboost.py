@@ -79,6 +79,7 @@ def convert(context: Any) -> Any:
 FRAMEWORK = Framework(
     names=("xgboost",),
     load=load,
+    needs_input_schema=True,
     convert=convert,
     requirements=(
         "xgboost-cpu==3.2.0; python_version >= '3.10'",

@@ -11,7 +11,7 @@ import { choose, findInterpreters, type Interpreter } from './interpreters.ts';
 import { mergeRequirements } from './requirements.ts';
 
 /** What the Python side says of its frameworks. */
-export interface FrameworkFacts { requirements: string[]; guideRequirements: string[]; archive: 'no' | 'always' | 'maybe'; converts: boolean; runtime: string; /** Takes settings of its own. */ settings: boolean; /** Pythons that its packages install on; empty: every one. */ pythons: string[] }
+export interface FrameworkFacts { requirements: string[]; guideRequirements: string[]; archive: 'no' | 'always' | 'maybe'; converts: boolean; runtime: string; /** Takes settings of its own. */ settings: boolean; /** Pythons that its packages install on; empty: every one. */ pythons: string[]; /** An upload has to say what its model takes. */ needsInputSchema: boolean }
 export interface Catalog { base: string[]; frameworks: Record<string, FrameworkFacts> }
 
 /** What an environment is made of; equal plans have equal hashes. */

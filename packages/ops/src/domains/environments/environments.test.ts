@@ -23,6 +23,13 @@ afterAll(async () => {
 
 const refusal = (of: Promise<unknown>): Promise<{ code: string; message: string }> => of.then(() => { throw new Error('was not refused'); }, (error: { code: string; message: string }) => error);
 
+it('knows of which frameworks an upload has to say what the model takes: not where the file tells or a config may come later', async () => {
+  const { frameworks } = await environments.catalog();
+  const needs = Object.keys(frameworks).filter((name) => frameworks[name]?.needsInputSchema === true && !name.startsWith('hugging-face-'));
+  expect(needs.toSorted()).toEqual(['keras', 'lightgbm', 'mxnet', 'pytorch', 'sklearn', 'xgboost']);
+  expect(frameworks['hugging-face-text-classification']?.needsInputSchema).toBe(true);
+});
+
 describe('a plan', () => {
   it('is the same for the same packages and another for other ones', async () => {
     const a = await environments.plan({ framework: 'python', requirements: [] });

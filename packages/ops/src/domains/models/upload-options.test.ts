@@ -4,7 +4,7 @@ import type { UploadInput } from '../domains.ts';
 import type { FrameworkFacts } from '../environments/environments.service.ts';
 import { readUploadOptions, type Here } from './upload-options.ts';
 
-const facts: FrameworkFacts = { requirements: [], guideRequirements: ['scikit-learn==1.3.0'], archive: 'no', converts: true, runtime: 'flight', settings: false, pythons: [] };
+const facts: FrameworkFacts = { requirements: [], guideRequirements: ['scikit-learn==1.3.0'], archive: 'no', converts: true, runtime: 'flight', settings: false, pythons: [], needsInputSchema: false };
 const here: Here = { facts, pythons: ['3.11', '3.9'] };
 const upload = (more: Partial<Omit<UploadInput, 'content'>>): Omit<UploadInput, 'content'> => ({ workspaceId: 1, name: 'm', fileName: 'm.pkl', framework: 'sklearn', ...more });
 const field = (more: Partial<Record<keyof Field, unknown>>): Field[] => [{ name: 'x', type: 'float32', shape: [], ...more } as Field];
@@ -51,6 +51,12 @@ describe('what an upload says of its model', () => {
   test.each(['requirements', 'pythonVersion', 'versions', 'frameworkConfig', 'concurrency', 'convert'] as const)('has no %s where models run in the engine', (name) => {
     const values = { requirements: [], pythonVersion: '3.11', versions: 'current' as const, frameworkConfig: {}, concurrency: 1, convert: true };
     expect(() => readUploadOptions(upload({ framework: 'onnx', [name]: values[name] }), { facts: undefined, pythons: ['3.11'] })).toThrow(expect.objectContaining({ code: 'invalid_request', fields: [expect.objectContaining({ field: name })] }) as Error);
+  });
+
+  test('says what its model takes where the framework needs that, and what it gives when it likes', () => {
+    const needs = { ...here, facts: { ...facts, needsInputSchema: true } };
+    expect(() => readUploadOptions(upload({ outputSchema: field({}) }), needs)).toThrow(expect.objectContaining({ code: 'invalid_request', message: expect.stringMatching(/^inputSchema is missing: a file of the framework sklearn/), fields: [expect.objectContaining({ field: 'inputSchema' })] }) as Error);
+    expect(readUploadOptions(upload({ inputSchema: field({}) }), needs).config).toEqual({ inputSchema: field({}) });
   });
 
   test('names no Python that the packages of its framework do not install on', () => {

@@ -21,7 +21,7 @@ export interface Here { readonly facts: FrameworkFacts | undefined; /** Pythons 
 export interface KeptOptions { conversion: Record<string, unknown>; config: ModelConfig }
 
 const bad = (field: string, value: unknown, rule: string): PotorooError => {
-  const shown = JSON.stringify(value) ?? 'undefined';
+  const shown = JSON.stringify(value) ?? 'missing';
   return new PotorooError('invalid_request', `${field} is ${shown.length > 80 ? `${shown.slice(0, 80)}…` : shown}: ${rule}.`, { fields: [{ field, message: rule }] });
 };
 
@@ -34,6 +34,7 @@ export function readUploadOptions(input: Omit<UploadInput, 'content'>, { facts, 
   const { framework, arch = 'x86', accel = 'none', inputSchema, outputSchema, requirements, pythonVersion, versions, frameworkConfig, concurrency, convert } = input;
   if (inputSchema !== undefined) checkFields('inputSchema', inputSchema);
   if (outputSchema !== undefined) checkFields('outputSchema', outputSchema);
+  if (inputSchema === undefined && facts?.needsInputSchema === true) throw bad('inputSchema', inputSchema, `a file of the framework ${framework} does not say which columns its model takes; name them, each with its type and shape`);
   const processors = processorsOf[accel];
   if (processors !== null && !processors.includes(arch)) throw bad('accel', accel, `it goes with ${processors.join(' or ')} alone, and arch is ${arch}`);
   if (facts === undefined) {

@@ -129,6 +129,7 @@ describe.each(databases)('native API on $name', (database) => {
   test.each([
     ['no framework', '/models/m/versions', 'invalid_request'],
     ['an unknown framework', '/models/m/versions?framework=abacus', 'framework_unsupported'],
+    ['a model that does not say what it takes', '/models/m/versions?framework=sklearn', 'invalid_request'],
     ['an unknown parameter', '/models/m/versions?framework=onnx&speed=high', 'invalid_request'],
     ['an unknown architecture', '/models/m/versions?framework=onnx&arch=z80', 'invalid_request'],
     ['a bad name', '/models/not_a_name/versions?framework=onnx', 'invalid_name'],

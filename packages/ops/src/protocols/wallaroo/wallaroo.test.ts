@@ -240,6 +240,7 @@ describe.each(databases)('the Python client\'s protocol on $name', ({ name, open
       ['with an unknown architecture', () => uploadParts(metadata({ conversion: { framework: 'onnx', arch: 'pdp11' } }), 'x'), 400, /conversion\.arch "pdp11".*x86/],
       ['with an unknown accelerator', () => uploadParts(metadata({ conversion: { framework: 'onnx', accel: { warp: {} } } }), 'x'), 400, /conversion\.accel/],
       ['of an unknown framework', () => uploadParts(metadata({ conversion: { framework: 'abacus' } }), 'x'), 422, /abacus/],
+      ['of a framework whose files have no schema, without one', () => uploadParts(metadata({ conversion: { framework: 'sklearn', arch: 'x86', accel: 'none' } }), 'x'), 400, /inputSchema is missing.*framework sklearn/],
       ['with a schema that is none', () => uploadParts(metadata({ input_schema: 'AAAA' }), 'x'), 400, /input_schema/],
       ['of an image that is none', () => uploadParts(metadata({ image_path: 'GHCR.io/a b' }), '').slice(0, 1), 400, /image is "GHCR.io\/a b"/],
       ['of a file that is no model', () => uploadParts(metadata(), 'not a model'), 422, /not an ONNX model/],
