@@ -3,6 +3,9 @@ import { ascii, type JsonReader } from './reader.ts';
 /** The powers of ten that a double holds exactly. */
 export const tens = Float64Array.from({ length: 23 }, (_, i) => 10 ** i);
 
+/** More than the relative error of a mantissa of 22 digits read into a double one digit at a time, then divided. */
+export const slack = 2 ** -48;
+
 /** Takes a number. @returns the nearest double to its size; the sign is left to the caller */
 export function readDouble(reader: JsonReader): number {
   const { bytes } = reader;
@@ -10,8 +13,11 @@ export function readDouble(reader: JsonReader): number {
   reader.scanNumber();
   let to = from;
   while (to < reader.at && bytes[to] !== 101 && bytes[to] !== 69) to++;
+  const sign = bytes[to + 1];
+  let exponent = 0;
   // Beyond this nothing changes, and a number still prints without an exponent of its own.
-  const exponent = to < reader.at ? Math.max(-1e15, Math.min(1e15, Number(ascii(bytes, to + 1, reader.at)))) : 0;
+  for (let at = to + (sign === 43 || sign === 45 ? 2 : 1); at < reader.at; at++) exponent = Math.min(1e15, exponent * 10 + (bytes[at]! - 48));
+  if (sign === 45) exponent = -exponent;
   return decimal(bytes, from, to, exponent);
 }
 

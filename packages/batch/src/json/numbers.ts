@@ -1,11 +1,10 @@
-import { decimal, readDouble, tens } from './double.ts';
+import { decimal, readDouble, slack, tens } from './double.ts';
+import { readPlain } from './plain.ts';
 import { ascii, type JsonReader } from './reader.ts';
 import type { Sink } from './sink.ts';
 
 /** What a double must stay below not to become infinite as a float32. */
 const float32Limit = 2 ** 128 - 2 ** 103;
-/** More than the relative error of a mantissa of 22 digits read into a double one digit at a time, then divided. */
-const slack = 2 ** -48;
 
 /**
  * Reads list elements into the sink for as long as they are numbers. The hot loop of the JSON codec: one pass, no strings,
@@ -14,6 +13,7 @@ const slack = 2 ** -48;
  * @returns true after the closing bracket (after one number where `single`); false in front of an element that is no number
  */
 export function readNumbers(reader: JsonReader, sink: Sink, single: boolean): boolean {
+  if (!single && readPlain(reader, sink)) return true;
   const { bytes } = reader;
   let { at } = reader;
   let n = sink.count;
@@ -91,6 +91,15 @@ export function readNumbers(reader: JsonReader, sink: Sink, single: boolean): bo
     while (c <= 32 && (c === 32 || c === 10 || c === 13 || c === 9)) c = bytes[++at]!;
     if (c === 44) {
       at++;
+      if (!long || f32 === null) continue;
+      // One that was not plain is read: those after it may be.
+      reader.at = at;
+      sink.count = n;
+      if (readPlain(reader, sink)) return true;
+      at = reader.at;
+      n = sink.count;
+      room = sink.capacity;
+      f32 = sink.f32;
       continue;
     }
     reader.at = at;

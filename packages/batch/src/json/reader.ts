@@ -10,8 +10,11 @@ export type Json = null | boolean | number | bigint | string | Json[] | Map<stri
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 
+let readers = 0;
+
 /** Bytes of a JSON text and a place in it. `at` is public because the loops that read numbers keep it in a local. */
 export class JsonReader {
+  readonly id = ++readers;
   readonly bytes: Uint8Array;
   readonly end: number;
   at: number;

@@ -24,6 +24,8 @@ export class Sink {
   readonly field: Field;
   f32: Float32Array | null = null;
   f64: Float64Array | null = null;
+  /** Whether `readPlain` is of use: elements go to one of those, and are not all too long for it. */
+  plain: boolean;
   #wide: BigInt64Array | BigUint64Array | null = null;
   #bytes: Uint8Array | null = null;
   /** Ends of strings in `#bytes`, and how many of its bytes are used. */
@@ -45,6 +47,7 @@ export class Sink {
   /** @param rowSize elements in a row where several rows are read as one value; 0 where each is read by itself */
   constructor(field: Field, rowSize = 0) {
     this.field = field;
+    this.plain = field.type !== 'bool' && field.type !== 'string' && !isWide(field.type);
     this.#rowSize = rowSize;
   }
 
@@ -53,12 +56,12 @@ export class Sink {
     return this.#rowSize > 0 ? Math.floor(this.count / this.#rowSize) : this.rows;
   }
 
-  /** Makes room for at least one more element, guessing from the share of the text that is read. */
-  grow(reader: JsonReader): void {
+  /** Makes room for so many more elements at least, guessing from the share of the text that is read. */
+  grow(reader: JsonReader, more = 1): void {
     const { shape, type } = this.field;
     const guess = this.count === 0 ? (shape.includes(-1) ? 16 : sizeOf(shape)) : Math.max(2 * this.capacity, Math.ceil((1.03 * this.count * reader.end) / reader.at) + 16);
     // No element takes less than two bytes of the text: neither a schema nor a first row can make this run away.
-    this.capacity = Math.max(this.count + 1, Math.min(guess, (reader.end >> 1) + 1));
+    this.capacity = Math.max(this.count + more, Math.min(guess, (reader.end >> 1) + 1));
     if (type === 'float32') {
       const grown = new Float32Array(this.capacity);
       if (this.f32) grown.set(this.f32);
@@ -176,6 +179,15 @@ export class Sink {
     const kind = found === null || typeof found === 'boolean' ? String(found) : typeof found === 'string' ? `the string ${quote(found)}`
       : Array.isArray(found) ? 'a list beside a value' : found instanceof Map ? 'an object' : `the number ${String(found)}`;
     throw wrongShape(this.field.name, this.field, kind, this.#place);
+  }
+
+  /** Appends the first `n` of these, for which there is room: float32s where `f32` is, otherwise doubles. */
+  take(values: Float32Array | Float64Array, n: number): void {
+    const target = this.f32 ?? this.f64!;
+    const { count } = this;
+    if (n > 64) target.set(values.subarray(0, n), count);
+    else for (let i = 0; i < n; i++) target[count + i] = values[i]!;
+    this.count = count + n;
   }
 
   #push(value: number): void {
