@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { imageFramework, isPotorooError, PotorooError } from '@potoroo/contract';
 import type { Logger } from '../../log.ts';
 import type { Blobs } from '../../storage/blobs.ts';
@@ -50,6 +51,8 @@ class Places {
 
 /** Other people's servers decide how long a fetch takes: these have places of their own. */
 const fetchesAtOnce = 8;
+/** Wait before a load whose outcome could not be written down is tried again; it doubles. */
+const againMs = { first: 1_000, most: 60_000 };
 
 /** Test-loads uploaded model versions, a few at a time, and writes down what came of it. Files that are still to be fetched are fetched first. */
 export class LoadQueue {
@@ -68,12 +71,25 @@ export class LoadQueue {
   load(versionId: number): Promise<void> {
     let job = this.#jobs.get(versionId);
     if (job === undefined) {
-      job = this.#fetching.hold(() => this.#fetch(versionId)).then(() => this.#loading.hold(() => this.#decide(versionId)))
-        .catch((error: unknown) => this.#options.log.error({ err: error, modelVersion: versionId }, 'test load of a model failed'))
-        .finally(() => this.#jobs.delete(versionId));
+      job = this.#untilDecided(versionId).finally(() => this.#jobs.delete(versionId));
       this.#jobs.set(versionId, job);
     }
     return job;
+  }
+
+  /** What keeps an outcome from being written down, such as a full disk, says nothing of the model and passes. */
+  async #untilDecided(versionId: number): Promise<void> {
+    const { signal } = this.#stopped;
+    for (let wait: number = againMs.first; !signal.aborted; wait = Math.min(2 * wait, againMs.most)) {
+      try {
+        await this.#fetching.hold(() => this.#fetch(versionId));
+        return await this.#loading.hold(() => this.#decide(versionId));
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.error({ err: error, modelVersion: versionId }, 'test load of a model failed and will be tried again');
+        await delay(wait, undefined, { signal }).catch(() => {});
+      }
+    }
   }
 
   get busy(): boolean {

@@ -4,9 +4,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createReadStream } from 'node:fs';
 import { imageFramework } from '@potoroo/contract';
+import { sql } from 'kysely';
+import { pino } from 'pino';
+import { openBlobFolder } from '../../storage/blobs.ts';
 import { databases } from '../../storage/testing.ts';
 import { openDomains, type TestDomains } from '../testing.ts';
-import { inspectInChild } from './inspection.ts';
+import { inspectInChild, type Inspect } from './inspection.ts';
+import { ModelService } from './models.service.ts';
 import { ModelStore } from './models.store.ts';
 import { runsInEngine } from './python-loads.ts';
 
@@ -216,5 +220,23 @@ describe.each(databases)('models on $name', (database) => {
     expect(status).toBe('attempting_load_native');
     await (await t.modelsAgain()).resume();
     await expect.poll(async () => (await t.models.version(t.ann, id)).status, { timeout: 10_000 }).toBe('ready');
+  });
+
+  test.runIf(database.name === 'sqlite')('a load whose outcome cannot be written down for a while is done again', async () => {
+    const { db, dataDir } = t.storage;
+    const said: string[] = [];
+    const program = fileURLToPath(new URL('../../../../engine/dist/inspect.js', import.meta.url));
+    const inspect: Inspect = async (...args) => {
+      if (said.length === 0) await sql`pragma query_only = 1`.execute(db);
+      return inspectInChild(program, 30_000)(...args);
+    };
+    const log = pino({ level: 'error' }, { write: (line: string) => { said.push(line); } });
+    const service = new ModelService(db, await openBlobFolder(join(dataDir, 'blobs')), t.access, { inspect, loadsAtOnce: 1, maxBytes: 1_000_000, clock: () => t.time.now, log });
+    const uploading = service.upload(t.ann, { workspaceId: t.workspaceId, name: 'later', fileName: 'm.onnx', framework: 'onnx', content: fixture('ccfraud.onnx'), patienceMs: 60_000 });
+    await expect.poll(() => said, { timeout: 10_000 }).toHaveLength(1);
+    expect(said[0]).toContain('tried again');
+    await sql`pragma query_only = 0`.execute(db);
+    expect((await uploading).status).toBe('ready');
+    await service.close();
   });
 });
