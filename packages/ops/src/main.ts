@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { isPotorooError, type OpsToParent } from '@potoroo/contract';
 import { administratorFile } from './administrator.ts';
 import { createOps, type Ops } from './app.ts';
-import { findInterpreters } from './domains/environments/interpreters.ts';
+import { checkInterpreter } from './domains/environments/interpreters.ts';
 import { readSettings } from './settings.ts';
 import { fromDatabaseError } from './storage/errors.ts';
 
@@ -13,7 +13,7 @@ import { fromDatabaseError } from './storage/errors.ts';
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
   // Looked for where it is needed; here, so that a wrong one stops the start.
-  if (settings.python !== undefined) await findInterpreters(settings.python);
+  if (settings.python !== undefined) await checkInterpreter(settings.python);
   const ops = await createOps(settings);
   stopOnRequest(ops);
   try {

@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { choose, findInterpreters, pythonVersions, type Interpreter } from './interpreters.ts';
+import { checkInterpreter, choose, findInterpreters, pythonVersions, type Interpreter } from './interpreters.ts';
 
 const here: Interpreter[] = [{ version: '3.11', path: '/a/python3.11' }, { version: '3.9', path: '/a/python3.9' }];
 
@@ -20,5 +23,14 @@ describe('the Python of a model', () => {
     expect(new Set(found.map((i) => i.version)).size).toBe(found.length);
     for (const { version } of found) expect(pythonVersions).toContain(version);
     for (const wrong of ['/no/such/python', '/bin/true']) await expect(findInterpreters(wrong)).rejects.toMatchObject({ code: 'settings_invalid', message: expect.stringContaining(`POTOROO_PYTHON: "${wrong}"`) as string });
+  });
+  it('that is too slow to say what it is, on a busy machine, is not said to be wrong', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'potoroo-test-'));
+    const slow = join(folder, 'python');
+    await writeFile(slow, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
+    await expect(findInterpreters(slow, 500)).rejects.toMatchObject({ code: 'environment_failed', message: expect.stringContaining(`${slow} did not say`) as string });
+    await checkInterpreter(slow, 100);
+    await expect(checkInterpreter('/bin/true')).rejects.toMatchObject({ code: 'settings_invalid' });
+    await rm(folder, { recursive: true });
   });
 });

@@ -14,26 +14,40 @@ export interface Interpreter {
 export const pythonVersions = ['3.12', '3.11', '3.10', '3.9'] as const;
 const asks = 'import sys; print("%d.%d" % sys.version_info[:2]); print(sys.executable)';
 
-async function look(command: string): Promise<Interpreter | undefined> {
+/** A machine that is busy, as at its start, is given this time. */
+const patienceMs = 60_000;
+
+/** `undefined`: it is none; `late`: it did not say in time. */
+async function look(command: string, timeout: number): Promise<Interpreter | 'late' | undefined> {
   try {
-    const { stdout } = await call(command, ['-I', '-c', asks], { timeout: 10_000 });
+    const { stdout } = await call(command, ['-I', '-c', asks], { timeout });
     const [version, path] = stdout.trim().split('\n');
     return version !== undefined && path !== undefined && (pythonVersions as readonly string[]).includes(version) ? { path, version } : undefined;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return (error as { killed?: boolean }).killed === true ? 'late' : undefined;
   }
+}
+
+const notOne = (path: string): PotorooError => new PotorooError('settings_invalid', `POTOROO_PYTHON: ${JSON.stringify(path)} is not right: use the path of a Python ${pythonVersions.toReversed().join(', ')}.`);
+
+/** One that says nothing in time may be right: whoever needs it asks again. @throws PotorooError `settings_invalid` when the path is no Python */
+export async function checkInterpreter(path: string, timeout = 10_000): Promise<void> {
+  if ((await look(path, timeout)) === undefined) throw notOne(path);
 }
 
 /**
  * The Pythons of this machine, one a version, preferred ones first. `preferred` is a path that goes before all others.
- * @throws PotorooError `settings_invalid` when that is none: another one in its place would be a surprise
+ * @throws PotorooError `settings_invalid` when that is none: another one in its place would be a surprise; `environment_failed` when it,
+ * or every one that there may be, is too slow to say what it is
  */
-export async function findInterpreters(preferred?: string): Promise<Interpreter[]> {
+export async function findInterpreters(preferred?: string, timeout = patienceMs): Promise<Interpreter[]> {
   const names = [...(preferred === undefined ? [] : [preferred]), ...pythonVersions.map((v) => `python${v}`), 'python3'];
-  const found = await Promise.all(names.map(look));
-  if (preferred !== undefined && found[0] === undefined) throw new PotorooError('settings_invalid', `POTOROO_PYTHON: ${JSON.stringify(preferred)} is not right: use the path of a Python ${pythonVersions.toReversed().join(', ')}.`);
+  const found = await Promise.all(names.map((name) => look(name, timeout)));
+  if (preferred !== undefined && found[0] === undefined) throw notOne(preferred);
   const one = new Map<string, Interpreter>();
-  for (const interpreter of found) if (interpreter !== undefined && !one.has(interpreter.version)) one.set(interpreter.version, interpreter);
+  for (const interpreter of found) if (interpreter !== undefined && interpreter !== 'late' && !one.has(interpreter.version)) one.set(interpreter.version, interpreter);
+  const late = names.filter((_, i) => found[i] === 'late');
+  if (late.length > 0 && (one.size === 0 || late[0] === preferred)) throw new PotorooError('environment_failed', `${late[0]} did not say which Python it is within ${timeout / 1000} s. Try again when the machine is less busy.`);
   return [...one.values()];
 }
 

@@ -182,7 +182,7 @@ export class ModelService implements Models {
     const python = Object.entries(catalog?.frameworks ?? {}).map(([name, { runtime, converts, archive, requirements, guideRequirements }]) => ({ name, runtime, converts, archive, requirements, guideRequirements }));
     return {
       frameworks: [...frameworks.map((name) => ({ name, runtime: name, converts: false, archive: 'no' as const, requirements: [], guideRequirements: [] })), ...python],
-      pythonVersions: (await environments?.pythons()) ?? [],
+      pythonVersions: (await environments?.pythons().catch(() => [])) ?? [],
     };
   }
 
@@ -208,9 +208,11 @@ export class ModelService implements Models {
     await this.#access.require(actor, input.workspaceId, 'write', notFound('workspace_not_found', input.workspaceId));
     await this.#requireWorkspace(input.workspaceId);
     checkName('model', input.name);
-    const { environments } = this.#options;
-    const catalog = await environments?.catalog().catch(() => undefined);
-    checkFile(input, [...frameworks, ...Object.keys(catalog?.frameworks ?? {}), ...more]);
+    const native: readonly string[] = [...frameworks, ...more];
+    // What runs without Python does not wait for it, and is taken also while it cannot be asked.
+    const environments = native.includes(input.framework) ? undefined : this.#options.environments;
+    const catalog = await environments?.catalog();
+    checkFile(input, [...native, ...Object.keys(catalog?.frameworks ?? {})]);
     return readUploadOptions(input, { facts: catalog?.frameworks[input.framework], pythons: (await environments?.pythons()) ?? [] });
   }
 
