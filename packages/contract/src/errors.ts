@@ -79,6 +79,7 @@ export const errorCodes = {
   // the machine
   storage_full: { status: 507, title: 'No space left' },
   storage_read_only: { status: 500, title: 'The data folder cannot be written' },
+  storage_busy: { status: 503, title: 'Another program has the database locked' },
   data_dir_in_use: { status: 500, title: 'Another server uses this data folder' },
   port_in_use: { status: 500, title: 'The port is taken' },
   settings_invalid: { status: 500, title: 'Invalid settings' },

@@ -20,5 +20,6 @@ export function fromDatabaseError(error: unknown): PotorooError {
   if (code.startsWith('SQLITE_READONLY') || code === 'SQLITE_CANTOPEN' || code === 'SQLITE_PERM') {
     return new PotorooError('storage_read_only', 'The database in the data folder cannot be written. Make the folder writable for this user.', { cause: error });
   }
+  if (code.startsWith('SQLITE_BUSY')) return new PotorooError('storage_busy', 'Another program has the database in the data folder locked. Try again in a moment, or end what holds potoroo.db.', { cause: error });
   return fromSystemError(error, 'The request');
 }

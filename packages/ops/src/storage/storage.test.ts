@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sql } from 'kysely';
 import { openBlobFolder } from './blobs.ts';
@@ -53,6 +54,17 @@ test('a full disk is said to be full, also within a transaction, and what was th
   expect(await storage.db.selectFrom('users').select('uuid').execute()).toHaveLength(written);
   await sql`pragma max_page_count = 1000000`.execute(storage.db);
   await fill(written);
+  await storage.close();
+});
+
+test('a database that another program has locked is said to be that', async () => {
+  const storage = await (databases[0] as TestDatabase).open();
+  const [holder, other] = [0, 1].map(() => new Sqlite(join(storage.dataDir, 'potoroo.db'), { timeout: 0 })) as [Sqlite.Database, Sqlite.Database];
+  holder.exec('begin immediate');
+  let busy: unknown;
+  try { other.exec('begin immediate'); } catch (error) { busy = error; }
+  expect(fromDatabaseError(busy)).toMatchObject({ code: 'storage_busy', message: expect.stringContaining('potoroo.db') as string });
+  for (const each of [holder, other]) each.close();
   await storage.close();
 });
 
