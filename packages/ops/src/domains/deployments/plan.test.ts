@@ -70,6 +70,15 @@ describe('plan', () => {
     expect(words(plan(at(situation)))).toEqual(expected);
   });
 
+  test('a clock that was set back by an hour lengthens no back-off', () => {
+    const noted = { row: 3, restarts: 3, at: 3_601_000, engine: 'v1-0', reason: reason('internal') };
+    const first = plan(at({ wanted: v1(2), proven: v1(2), memory: { ...newMemory(1, 0), crashes: { 'v1/0': noted } }, engines: [crashed('v1-1', 3_601_000)] }));
+    expect(words(first)).toEqual(['forget v1-1', 'route nowhere expecting', 'start v1-1']);
+    expect(first.wakeAt).toBe(1_000 + backOff(3));
+    const next = plan(at({ now: 1_000 + backOff(3), wanted: v1(2), proven: v1(2), memory: first.memory, engines: [engine('v1-1', 'starting', { startedAt: 1_000 })] }));
+    expect(words(next)).toEqual(['route nowhere expecting', 'start v1-0']);
+  });
+
   test('back-off starts with none and doubles to a minute', () => {
     expect([1, 2, 3, 4, 10, 40].map(backOff)).toEqual([0, 250, 500, 1_000, 60_000, 60_000]);
   });

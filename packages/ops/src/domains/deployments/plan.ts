@@ -136,14 +136,15 @@ export function plan(situation: Situation, bounds: Bounds = defaultBounds): Plan
 /** Takes in what has exited since the last pass, and gives up what cannot succeed. */
 function remember({ now, generation, wanted, proven, refusal, engines, memory: before }: Situation, bounds: Bounds): Memory {
   const memory = before.generation === generation ? before : { ...newMemory(generation, now), crashes: before.crashes };
-  const crashes = { ...memory.crashes };
+  // A clock that was set back must not make the back-off as long as that.
+  const crashes = Object.fromEntries(Object.entries(memory.crashes).map(([key, crash]) => [key, crash.at > now ? { ...crash, at: now } : crash]));
   const isProven = wanted !== null && proven?.revision === wanted.revision;
   let failed = memory.failed ?? (wanted === null ? null : refusal);
   for (const { name, revision, slot, readyAt, exit } of engines) {
     if (exit === null || exit.asked) continue;
     const last = crashes[`${revision}/${slot}`];
     const healthy = readyAt !== null && exit.at - readyAt >= healthyAfter;
-    crashes[`${revision}/${slot}`] = { row: healthy ? 1 : (last?.row ?? 0) + 1, restarts: (last?.restarts ?? 0) + 1, at: exit.at, engine: name, reason: exit.reason };
+    crashes[`${revision}/${slot}`] = { row: healthy ? 1 : (last?.row ?? 0) + 1, restarts: (last?.restarts ?? 0) + 1, at: Math.min(exit.at, now), engine: name, reason: exit.reason };
     // A set that was proven once is tried again for ever: what stops it now is the machine, not the bundle.
     if (exit.permanent && !isProven && revision === wanted?.revision) failed ??= exit.reason;
   }
