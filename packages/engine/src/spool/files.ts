@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract/plain';
-import { makeFolder } from '@potoroo/contract/folders';
+import { makeFolder } from './folders.ts';
 import { FrameReader, rowRange } from '@potoroo/batch/frames';
 
 /** One file of a spool. Its name tells its partition and the offset of its first row. */

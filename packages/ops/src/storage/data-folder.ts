@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
-import { makeFolder } from '@potoroo/contract/folders';
 import { tryLock } from './file-lock.ts';
+import { makeFolder } from './folders.ts';
 
 /** A data folder in use by this process. */
 export interface DataFolder {

@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url';
 import type { Socket } from 'node:net';
 import { Agent, request } from 'undici';
 import { engineNode, fromSystemError, PotorooError, type AccessList } from '@potoroo/contract';
-import { makeFolder } from '@potoroo/contract/folders';
 import type { EngineLimits, EngineSpec, Host } from '../host.ts';
 import { containerEnv } from '../container-env.ts';
 import { openCpuQuota, type CpuQuota } from './cpu-quota.ts';
 import { EngineProcess } from './engine-process.ts';
 import { Entry } from './entry.ts';
+import { makeFolder } from '../../storage/folders.ts';
 import { outliveOrphans, residentBytes } from './orphans.ts';
 import { limitSentences } from './limits.ts';
 

@@ -1,10 +1,8 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { PotorooError } from './errors.ts';
+import { PotorooError } from '@potoroo/contract/plain';
 
 /**
- * The one thing here that touches the disk, behind an entry of its own: what imports the contract elsewhere stays free of it.
- *
  * Makes a folder and those above it, one after the other: Node's own recursive way never ends on a file system that says "no such
  * folder" to every new one, as /proc does.
  * @throws storage_read_only, and what the system throws
