@@ -125,3 +125,15 @@ export function fromSystemError(error: unknown, what: string): PotorooError {
   if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM' || code === 'ENOTDIR') return new PotorooError('storage_read_only', `${what}: the data folder cannot be written. Make it writable for this user.`, { cause: error });
   return new PotorooError('internal', `${what} failed.`, { cause: error });
 }
+
+/** What ends with a status of 500 and more and is nobody's fault here: a caller's deadline, a user's model, somebody else's server. */
+const notOurs: Partial<Record<ErrorCode, 'warn' | 'info' | 'debug'>> = {
+  deadline_exceeded: 'info', inference_failed: 'info', draining: 'debug', no_engine_ready: 'debug',
+  model_process_lost: 'warn', registry_unreachable: 'warn', registry_refused: 'warn', registry_invalid: 'warn',
+};
+
+/** At which level an error is logged: `error` wakes an operator, so it is kept for what one has to look at. */
+export function levelOf(error: unknown): 'error' | 'warn' | 'info' | 'debug' {
+  if (!isPotorooError(error)) return 'error';
+  return notOurs[error.code] ?? (error.status >= 500 ? 'error' : 'warn');
+}

@@ -1,5 +1,4 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
-import { isPotorooError, type ErrorCode } from '@potoroo/contract';
 
 export type { Logger } from 'pino';
 
@@ -7,18 +6,6 @@ export type { Logger } from 'pino';
 export function createLog(level: string, terminal: boolean): Logger {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: ['req.headers.authorization', 'password', 'token'] };
   return terminal ? pino(options, readable(process.stdout)) : pino(options);
-}
-
-/** What ends with a status of 500 and more and is nobody's fault here: a caller's deadline, a user's model, somebody else's server. */
-const notOurs: Partial<Record<ErrorCode, 'warn' | 'info' | 'debug'>> = {
-  deadline_exceeded: 'info', inference_failed: 'info', draining: 'debug', no_engine_ready: 'debug',
-  model_process_lost: 'warn', registry_unreachable: 'warn', registry_refused: 'warn', registry_invalid: 'warn',
-};
-
-/** At which level an error is logged: `error` wakes an operator, so it is kept for what one has to look at. */
-export function levelOf(error: unknown): 'error' | 'warn' | 'info' | 'debug' {
-  if (!isPotorooError(error)) return 'error';
-  return notOurs[error.code] ?? (error.status >= 500 ? 'error' : 'warn');
 }
 
 /** A silent log, for parts that are used without a server. */

@@ -1,4 +1,4 @@
-import { errorCodes, PotorooError, type AccessList } from '@potoroo/contract/plain';
+import { errorCodes, levelOf, PotorooError, type AccessList } from '@potoroo/contract/plain';
 import { log } from '../log.ts';
 import type { Service } from '../serving/service.ts';
 import type { Access } from './access.ts';
@@ -108,7 +108,7 @@ export class Routes implements InferDefaults {
     const reason = failure(error);
     const { status } = errorCodes[reason.code];
     this.#options.service.metrics.failed(reason.code);
-    if (status >= 500 && reason.code !== 'draining') log.error(reason.message, { code: reason.code, ...(reason.cause instanceof Error && { cause: reason.cause.stack ?? reason.cause.message }) });
+    if (status >= 500) log[levelOf(reason)](reason.message, { code: reason.code, ...(reason.cause instanceof Error && { cause: reason.cause.stack ?? reason.cause.message }) });
     const given = exchange.header('x-request-id') === undefined ? '' : `X-Request-Id: ${requestId(exchange)}\r\n`;
     const headers = given + (status === 429 || status === 503 ? 'Retry-After: 1\r\n' : status === 401 ? 'WWW-Authenticate: Bearer\r\n' : '');
     const { path } = exchange;

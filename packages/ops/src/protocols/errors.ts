@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger, FastifyError } from 'fastify';
-import { isPotorooError, PotorooError } from '@potoroo/contract';
-import { levelOf } from '../log.ts';
+import { isPotorooError, levelOf, PotorooError } from '@potoroo/contract';
 import { fromDatabaseError } from '../storage/errors.ts';
 
 /** Whatever was thrown while a request was served, as an error with a code: the web framework's, the database's, the system's. */

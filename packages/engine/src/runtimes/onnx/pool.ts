@@ -115,7 +115,7 @@ class Pool implements Runtime {
     const at = this.#idle.indexOf(thread);
     if (at >= 0) this.#idle.splice(at, 1);
     if (this.#closed || !proven) return; // one that never loaded would not load the next time
-    log.error('a model thread stopped; starting another', { reason: error.message });
+    log.warn('a model thread stopped; starting another', { reason: error.message });
     this.#add().catch((e: Error) => {
       log.error('a model thread could not be replaced', { reason: e.message });
       if (this.#all.size === 0) for (const job of this.#waiting.splice(0)) job.reject(error);

@@ -180,7 +180,7 @@ class PythonRuntime implements Runtime {
     const since = Date.now();
     void process.exited.then((error) => {
       if (this.#closed) return;
-      log.error('the process of a model ended; starting another', { file: this.#options.fileName, reason: error.message });
+      log.warn('the process of a model ended; starting another', { file: this.#options.fileName, reason: error.message });
       this.#options.sidekick?.failed(error);
       const starting = this.#start(Date.now() - since < firstPauseMs ? firstPauseMs : 0);
       this.#process = starting; // requests wait for this one start; when it fails they fail, until a later one succeeds
