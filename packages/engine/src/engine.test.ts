@@ -380,6 +380,13 @@ describe('a host', () => {
     expect(await e.exited).toBe(0);
   });
 
+  test('that goes away before its engine is ready takes it with it', async () => {
+    const e = engine(['slow']);
+    e.child.disconnect();
+    expect(await e.exited).toBe(0);
+    expect(e.output).not.toContain('"message":"ready"');
+  });
+
   test('a socket left by an engine that was killed is taken over', async () => {
     const socket = join(temporaryFolder(), 'engine.sock');
     const { folder } = writeBundle(['ccfraud']);

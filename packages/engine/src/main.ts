@@ -136,7 +136,7 @@ async function serve(options: EngineOptions): Promise<void> {
   };
   process.on('SIGTERM', () => stop('SIGTERM'));
   process.on('SIGINT', () => stop('SIGINT'));
-  process.on('disconnect', () => stop('the host went away'));
+  process.off('disconnect', abandon).on('disconnect', () => stop('the host went away'));
   process.on('message', (message: HostToEngine, handle: unknown) => {
     if (message.type === 'drain') stop('the host asked');
     else if (message.type === 'connection' && handle !== undefined) {
@@ -155,6 +155,12 @@ async function serve(options: EngineOptions): Promise<void> {
   log.info('ready', { models: pipeline.models.map((m) => m.name), startMs: Math.round(performance.now()) });
   await tell({ type: 'ready', pid: process.pid, models: pipeline.models, inputs: [...pipeline.inputs], outputs: [...pipeline.outputs] });
 }
+
+/** Its host went away before it was ready: nobody will ever send it anything. */
+const abandon = (): never => process.exit(engineExit.ok);
+process.once('disconnect', abandon);
+// False only where there was a host; that may have gone while the program was being read.
+if (process.connected === false) abandon();
 
 process.on('uncaughtException', (error) => { void giveUp(error); });
 process.on('unhandledRejection', (error) => { void giveUp(error); });
