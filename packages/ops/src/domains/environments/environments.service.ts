@@ -243,7 +243,10 @@ export class Environments {
   }
 
   #found(): Promise<Interpreter[]> {
-    this.#interpreters ??= findInterpreters(this.#options.python);
+    this.#interpreters ??= findInterpreters(this.#options.python).catch((error: unknown) => {
+      this.#interpreters = undefined;
+      throw error;
+    });
     return this.#interpreters;
   }
 

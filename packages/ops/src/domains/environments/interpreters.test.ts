@@ -1,7 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Environments } from './environments.service.ts';
 import { checkInterpreter, choose, findInterpreters, pythonVersions, type Interpreter } from './interpreters.ts';
 
 const here: Interpreter[] = [{ version: '3.11', path: '/a/python3.11' }, { version: '3.9', path: '/a/python3.9' }];
@@ -31,6 +32,16 @@ describe('the Python of a model', () => {
     await expect(findInterpreters(slow, 500)).rejects.toMatchObject({ code: 'environment_failed', message: expect.stringContaining(`${slow} did not say`) as string });
     await checkInterpreter(slow, 100);
     await expect(checkInterpreter('/bin/true')).rejects.toMatchObject({ code: 'settings_invalid' });
+    await rm(folder, { recursive: true });
+  });
+  it('that could not be asked is asked again the next time', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'potoroo-test-'));
+    const python = join(folder, 'python');
+    const environments = new Environments({ root: join(folder, 'environments'), python });
+    await expect(environments.pythons()).rejects.toMatchObject({ code: 'settings_invalid' });
+    const [real] = await findInterpreters();
+    await symlink(real?.path ?? '', python);
+    expect((await environments.pythons())[0]).toBe(real?.version);
     await rm(folder, { recursive: true });
   });
 });
