@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { CamelCasePlugin, Kysely, PostgresDialect, SqliteDialect, SqliteDriver, type DatabaseConnection } from 'kysely';
+import { CamelCasePlugin, Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { fromSystemError, PotorooError } from '@potoroo/contract';
 import { migrate } from './migrate.ts';
 import { fromDatabaseError } from './errors.ts';
 import { makeFolder } from './folders.ts';
+import { sqliteDialect } from './sqlite.ts';
 import type { IdentityTables } from '../domains/identity/identity.store.ts';
 import type { AuditTables } from '../domains/audit/audit.store.ts';
 import type { DeviceTables } from '../domains/identity/device.store.ts';
@@ -65,24 +66,13 @@ function openSqlite(dataDir: string): Kysely<Database> {
     // What was acknowledged survives a power cut too; ops writes little, so the fsync per commit is affordable.
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
-    database.pragma('busy_timeout = 5000');
+    // From here on waiting is the driver's: SQLite itself would wait on the thread that everything else needs.
+    database.pragma('busy_timeout = 0');
     return new Kysely<Database>({ dialect: sqliteDialect(database), plugins });
   } catch (error) {
     const known = fromDatabaseError(error);
     throw known.code === 'internal' ? fromSystemError(error, `Opening the database in ${dataDir}`) : known;
   }
-}
-
-/** SQLite ends a transaction itself when the disk is full; rolling it back once more would fail and hide why. */
-function sqliteDialect(database: Sqlite.Database): SqliteDialect {
-  class Driver extends SqliteDriver {
-    override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-      if (database.inTransaction) await super.rollbackTransaction(connection);
-    }
-  }
-  const dialect = new SqliteDialect({ database });
-  dialect.createDriver = () => new Driver({ database });
-  return dialect;
 }
 
 function openPostgres(connectionString: string): Kysely<Database> {

@@ -12,6 +12,11 @@ export function isForeignKeyViolation(error: unknown): boolean {
   return ['SQLITE_CONSTRAINT_FOREIGNKEY', '23503', '23001'].includes(codeOf(error));
 }
 
+/** Whether another program has the database locked. */
+export function isBusy(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_BUSY');
+}
+
 /** What a database or the file system says, as an error that a person can act on; the rest is `internal`. */
 export function fromDatabaseError(error: unknown): PotorooError {
   if (isPotorooError(error)) return error;
@@ -20,6 +25,6 @@ export function fromDatabaseError(error: unknown): PotorooError {
   if (code.startsWith('SQLITE_READONLY') || code === 'SQLITE_CANTOPEN' || code === 'SQLITE_PERM') {
     return new PotorooError('storage_read_only', 'The database in the data folder cannot be written. Make the folder writable for this user.', { cause: error });
   }
-  if (code.startsWith('SQLITE_BUSY')) return new PotorooError('storage_busy', 'Another program has the database in the data folder locked. Try again in a moment, or end what holds potoroo.db.', { cause: error });
+  if (isBusy(error)) return new PotorooError('storage_busy', 'Another program has the database in the data folder locked. Try again in a moment, or end what holds potoroo.db.', { cause: error });
   return fromSystemError(error, 'The request');
 }

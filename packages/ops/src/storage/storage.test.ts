@@ -57,14 +57,29 @@ test('a full disk is said to be full, also within a transaction, and what was th
   await storage.close();
 });
 
-test('a database that another program has locked is said to be that', async () => {
+test('a database that another program has locked is waited for without holding up the thread, and then refused at once until it is free', async () => {
   const storage = await (databases[0] as TestDatabase).open();
-  const [holder, other] = [0, 1].map(() => new Sqlite(join(storage.dataDir, 'potoroo.db'), { timeout: 0 })) as [Sqlite.Database, Sqlite.Database];
-  holder.exec('begin immediate');
-  let busy: unknown;
-  try { other.exec('begin immediate'); } catch (error) { busy = error; }
-  expect(fromDatabaseError(busy)).toMatchObject({ code: 'storage_busy', message: expect.stringContaining('potoroo.db') as string });
-  for (const each of [holder, other]) each.close();
+  const add = (n: number) => storage.db.insertInto('users').values({ uuid: `u${n}`, email: `u${n}`, username: `u${n}`, role: 'user', enabled: 1, passwordHash: 'x', createdAt: 1 }).execute();
+  const other = new Sqlite(join(storage.dataDir, 'potoroo.db'), { timeout: 0 });
+  other.exec('begin immediate');
+  let turns = 0;
+  const turning = setInterval(() => { turns += 1; }, 10);
+  const waiting = add(1);
+  await expect.poll(() => turns).toBeGreaterThan(5);
+  other.exec('rollback');
+  await waiting;
+
+  other.exec('begin immediate');
+  const busy = async (of: Promise<unknown>) => fromDatabaseError(await of.catch((error: unknown) => error));
+  expect(await busy(storage.db.transaction().execute(() => add(2)))).toMatchObject({ code: 'storage_busy', message: expect.stringContaining('potoroo.db') as string });
+  const before = turns;
+  expect(await busy(add(2))).toMatchObject({ code: 'storage_busy' });
+  expect(turns - before).toBeLessThan(20);
+  expect(await storage.db.selectFrom('users').select('uuid').where('uuid', 'like', 'u_').execute()).toEqual([{ uuid: 'u1' }]);
+  other.exec('rollback');
+  await add(2);
+  clearInterval(turning);
+  other.close();
   await storage.close();
 });
 
