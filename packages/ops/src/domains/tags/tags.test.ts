@@ -13,7 +13,7 @@ describe.each(databases)('tags on $name', (database) => {
   let pipelineId: number;
 
   beforeEach(async () => {
-    t = await openDomains(database, { inspect: async () => ({ status: 'ready', inputs: [], outputs: [] }) as never });
+    t = await openDomains(database, { inspect: async () => ({ ok: true, inputs: [], outputs: [], log: [] }) });
     [ann, bob, eve] = [t.ann, t.bob, t.eve];
     versionId = (await t.upload(t.ann, 'm')).id;
     pipelineId = (await t.pipelines.create(t.ann, { workspaceId: t.workspaceId, name: 'p' })).id;
