@@ -120,6 +120,8 @@ export class LoadQueue {
       if (!isPotorooError(error)) log.error({ err: error, modelVersion: versionId }, 'fetching a model failed');
       const reason = isPotorooError(error) ? { code: error.code, message: error.message } : { code: 'internal' as const, message: 'The file could not be fetched.' };
       say(reason.message);
+      // Before the outcome: who follows the log stops at that.
+      await written();
       await store.decide(versionId, { status: 'error', reason }, clock());
     } finally {
       await written();
