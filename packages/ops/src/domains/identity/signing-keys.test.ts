@@ -105,6 +105,13 @@ describe.each(databases)('signing keys on $name', (database) => {
     expect((await rows())[0]!.privateJwk).not.toMatch(/[{"]/);
   });
 
+  test('are sealed anew where the secret key was changed', async () => {
+    const [old, now] = [randomBytes(32), randomBytes(32)];
+    const { kid } = await again(undefined, new Secrets(old)).signer();
+    for (const secrets of [new Secrets(now, old), new Secrets(now)]) expect((await again(undefined, secrets).signer()).kid).toBe(kid);
+    expect((await again(undefined, new Secrets(old)).signer()).kid).not.toBe(kid);
+  });
+
   test('that do not open any more go on verifying, and another one signs', async () => {
     const before = await token();
     const lost = again(undefined, new Secrets(randomBytes(32)));
