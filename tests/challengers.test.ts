@@ -28,7 +28,7 @@ beforeAll(async () => {
   environment = await environmentOf('sklearn', ['pillow==11.3.0']);
   alone = await ask(await engine([]));
 }, 600_000);
-afterAll(endEngines);
+afterAll(endEngines, 120_000); // a disk that is busy holds up the end of what writes to it
 
 /** A pipeline of one champion, shown to these challengers. */
 function bundle(challengers: readonly string[]): string {
