@@ -99,7 +99,6 @@ export async function createOps(settings: Settings, options: OpsOptions = {}): P
     const secrets = openSecrets(settings.dataDir, settings.secretKey, settings.secretKeyPrevious);
     if (settings.secretKeyPrevious !== undefined) log.info(await sealAnew(db, secrets), 'encrypted what was encrypted with the key of before; POTOROO_SECRET_KEY_PREVIOUS is not needed any more when none is lost');
     const signingKeys = new SigningKeyService(db, access, { clock, secrets, log, accessTokenLifetime: settings.accessTokenLifetime, onKeys: () => access.changed() });
-    await signingKeys.signer(); // what was sealed with the secret key of before is sealed anew by this start, whoever signs in
     const identity = new IdentityService(db, personalTokens, { ...settings, keys: signingKeys, secrets, issuer: publicUrlOf(settings) + issuerPath, clock, external, onRole: () => access.changed(), onSignIn });
     const workspaces = new WorkspaceService(db, access, users, clock);
     const environments = new Environments({ root: join(settings.dataDir, 'environments'), python: settings.python, sourceBuilds: settings.sourceBuilds, versions: settings.frameworkVersions });

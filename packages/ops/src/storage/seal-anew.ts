@@ -2,8 +2,11 @@ import type { Kysely } from 'kysely';
 import type { Database } from './database.ts';
 import type { Secrets } from './secrets.ts';
 
-/** Where sealed text lies: each is bound to the `uuid` of its row. */
-const places = [{ table: 'connections', column: 'sealedDetails' }, { table: 'registries', column: 'sealedToken' }, { table: 'imageCredentials', column: 'sealed' }] as const satisfies readonly { table: keyof Database; column: string }[];
+/** Where sealed text lies, and what of its row each is bound to. */
+const places = [
+  { table: 'connections', column: 'sealedDetails', owner: 'uuid' }, { table: 'registries', column: 'sealedToken', owner: 'uuid' }, { table: 'imageCredentials', column: 'sealed', owner: 'uuid' },
+  { table: 'signingKeys', column: 'privateJwk', owner: 'kid' },
+] as const satisfies readonly { table: keyof Database; column: string; owner: string }[];
 
 /**
  * Seals with the key of now what was sealed with the one before, row by row; may be cut off and done again.
@@ -11,15 +14,16 @@ const places = [{ table: 'connections', column: 'sealedDetails' }, { table: 'reg
  */
 export async function sealAnew(db: Kysely<Database>, secrets: Secrets): Promise<{ sealed: number; lost: number }> {
   let [sealed, lost] = [0, 0];
-  for (const { table, column } of places) {
-    // One shape for all three, which the compiler cannot see.
-    const rows = (await db.selectFrom(table as 'connections').select(['id', 'uuid', column as 'sealedDetails']).execute()) as unknown as Record<string, string | number | null>[];
+  for (const { table, column, owner } of places) {
+    // One shape for all, which the compiler cannot see.
+    const rows = (await db.selectFrom(table as 'connections').select(['id', owner as 'uuid', column as 'sealedDetails']).execute()) as unknown as Record<string, string | number | null>[];
     for (const row of rows) {
       const text = row[column];
-      if (typeof text !== 'string') continue;
+      // JSON is of before it was sealed: who reads it seals it.
+      if (typeof text !== 'string' || text.startsWith('{')) continue;
       let anew: string | undefined;
       try {
-        anew = secrets.sealedAnew(text, String(row['uuid']));
+        anew = secrets.sealedAnew(text, String(row[owner]));
       } catch {
         lost += 1;
       }

@@ -153,14 +153,13 @@ export class SigningKeyService implements SigningKeys {
     }));
   }
 
-  /** The private part; sealed with the secret key of now where it is not yet. */
+  /** The private part; sealed where it is not yet. */
   async #opened({ id, kid, privateJwk }: SigningKeyRow): Promise<string | undefined> {
     const { secrets, log = silent } = this.#options;
     try {
-      const readable = privateJwk.startsWith('{');
-      const anew = readable ? secrets.seal(privateJwk, kid) : secrets.sealedAnew(privateJwk, kid);
-      if (anew !== undefined) await this.#store.sealKey(id, anew);
-      return readable ? privateJwk : secrets.open(privateJwk, kid);
+      if (!privateJwk.startsWith('{')) return secrets.open(privateJwk, kid);
+      await this.#store.sealKey(id, secrets.seal(privateJwk, kid));
+      return privateJwk;
     } catch (error) {
       log.warn({ key: kid, reason: (error as Error).message }, 'a key that signs access tokens can only verify');
       return undefined;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { sealAnew } from '../../storage/seal-anew.ts';
 import { Secrets } from '../../storage/secrets.ts';
 import { databases } from '../../storage/testing.ts';
 import { openDomains, password, type TestDomains } from '../testing.ts';
@@ -108,6 +109,7 @@ describe.each(databases)('signing keys on $name', (database) => {
   test('are sealed anew where the secret key was changed', async () => {
     const [old, now] = [randomBytes(32), randomBytes(32)];
     const { kid } = await again(undefined, new Secrets(old)).signer();
+    expect(await sealAnew(t.storage.db, new Secrets(now, old))).toEqual({ sealed: 1, lost: 1 }); // the one lost is that of the server that made the users
     for (const secrets of [new Secrets(now, old), new Secrets(now)]) expect((await again(undefined, secrets).signer()).kid).toBe(kid);
     expect((await again(undefined, new Secrets(old)).signer()).kid).not.toBe(kid);
   });
